@@ -1,0 +1,86 @@
+//! What can be wrong with a user's input, said so that they can mend it.
+//!
+//! Owns the shape of a message and its plain text. Must not know where messages come from.
+
+use std::fmt;
+
+/// A place in a file the user gave.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// The path as the user named it.
+    pub path: String,
+    /// The line, from 1; 0 where the file has none (binary files).
+    pub line: u32,
+    /// The column in characters, from 1; in binary files the byte offset.
+    pub column: u32,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The model cannot be compiled.
+    Error,
+    /// It can, but the user should know.
+    Warning,
+}
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where, if it is anywhere.
+    pub location: Option<Location>,
+    /// The name of the layer at fault, if one is.
+    pub layer: Option<String>,
+    /// What is wrong, one sentence without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error with nothing but a message.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, location: None, layer: None, message: message.into(), hint: None }
+    }
+
+    /// The same, at a place.
+    pub fn at(self, location: Location) -> Self {
+        Self { location: Some(location), ..self }
+    }
+
+    /// The same, about a layer.
+    pub fn layer(self, layer: impl Into<String>) -> Self {
+        Self { layer: Some(layer.into()), ..self }
+    }
+
+    /// The same, with advice.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(Location { path, line, column }) = &self.location {
+            if *line > 0 {
+                write!(f, "{path}:{line}:{column}: ")?;
+            } else {
+                write!(f, "{path}: byte {column}: ")?;
+            }
+        }
+        f.write_str(match self.severity {
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
+        })?;
+        if let Some(layer) = &self.layer {
+            write!(f, "layer `{layer}`: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  help: {hint}")?;
+        }
+        Ok(())
+    }
+}

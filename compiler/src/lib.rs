@@ -1,0 +1,11 @@
+//! `ncnnc`'s compiler: neural networks in ncnn's format in, specialised code with reproducible numbers out.
+//!
+//! One direction of data: `ncnn` (the files) → `graph` (tensors and nests) → `passes` → `plan` (what is computed, to the
+//! bit) → `schedule` (how, on one target) → `kernel` (programs) → `emit` (tokens). `ARCHITECTURE.md` has the invariants.
+#![forbid(unsafe_code)]
+
+pub mod diagnostic;
+pub mod expression;
+pub mod function;
+pub mod instruction;
+pub mod ncnn;

@@ -1,0 +1,1 @@
+//! The `include_model!` macro.

@@ -1,0 +1,2 @@
+//! Neural networks compiled into your crate.
+#![no_std]
