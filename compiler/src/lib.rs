@@ -7,5 +7,6 @@
 pub mod diagnostic;
 pub mod expression;
 pub mod function;
+pub mod graph;
 pub mod instruction;
 pub mod ncnn;

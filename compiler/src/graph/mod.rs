@@ -1,0 +1,153 @@
+//! The network as mathematics: tensors with shapes, and nests of loops that fill them.
+//!
+//! Owns what is computed from what. Must not know ncnn's layer types and parameter ids, the order of sums, the memory
+//! layout of tensors, or targets. Sums here are sums of real numbers; the plan fixes their order.
+
+mod nest;
+mod print;
+mod routine;
+mod verify;
+
+pub use nest::{Access, Axis, AxisId, Combine, Factor, Index, Nest, Outside, Reduction, Term};
+pub use routine::{Routine, RoutineKind};
+
+use std::sync::Arc;
+
+/// A tensor of a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// What the 32-bit words of a tensor are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// IEEE-754 single precision.
+    F32,
+    /// Two's complement integers.
+    I32,
+}
+
+/// Where a tensor's values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The caller, at run time.
+    Input,
+    /// The model: exact values, row-major, as words.
+    Constant(Arc<[u32]>),
+    /// One or more operations.
+    Computed,
+}
+
+/// A tensor: values under a name, in row-major order, outermost axis first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// The blob's name, or one derived from it; unique in the graph.
+    pub name: String,
+    /// Extents, outermost first: `[channels, height, width]` for an image. Never empty, none is zero.
+    pub shape: Vec<usize>,
+    /// What a word is.
+    pub element: Element,
+    /// Where the values come from.
+    pub source: Source,
+}
+
+impl Tensor {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// A tensor seen in a shape: the same elements in row-major order. Reshaping costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Whose elements.
+    pub tensor: TensorId,
+    /// In which shape.
+    pub shape: Vec<usize>,
+    /// For values whose size depends on the data: an `I32` tensor with one extent for each axis of `shape`, which is
+    /// then the capacity. The elements lie densely in the actual shape.
+    pub extents: Option<TensorId>,
+}
+
+/// What the caller gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The blob's name.
+    pub name: String,
+    /// Its value.
+    pub view: View,
+}
+
+/// One step of the computation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Loops whose iterations are known now.
+    Nest(Nest),
+    /// A computation whose course depends on the data.
+    Routine(Routine),
+}
+
+impl Operation {
+    /// The name of the layer it comes from.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Nest(nest) => &nest.name,
+            Self::Routine(routine) => &routine.name,
+        }
+    }
+
+    /// The tensors it reads.
+    pub fn reads(&self) -> Vec<TensorId> {
+        match self {
+            Self::Nest(nest) => nest.reads.iter().map(|access| access.tensor).collect(),
+            Self::Routine(routine) => routine.reads.iter().map(|view| view.tensor).collect(),
+        }
+    }
+
+    /// The tensors it writes.
+    pub fn writes(&self) -> Vec<TensorId> {
+        match self {
+            Self::Nest(nest) => vec![nest.write.tensor],
+            Self::Routine(routine) => routine.writes.clone(),
+        }
+    }
+}
+
+/// A network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    /// Every tensor.
+    pub tensors: Vec<Tensor>,
+    /// Every operation, in an order in which each finds its operands ready.
+    pub operations: Vec<Operation>,
+    /// What the caller gives, in order.
+    pub inputs: Vec<TensorId>,
+    /// What the caller gets, in order.
+    pub outputs: Vec<Output>,
+}
+
+impl Graph {
+    /// Adds a tensor under a name made unique if need be.
+    pub fn add_tensor(&mut self, name: &str, shape: &[usize], element: Element, source: Source) -> TensorId {
+        debug_assert!(!shape.is_empty() && shape.iter().all(|extent| *extent > 0), "{name}: {shape:?}");
+        let taken = |candidate: &str| self.tensors.iter().any(|tensor| tensor.name == candidate);
+        let mut unique = name.to_string();
+        let mut copy = 2;
+        while taken(&unique) {
+            unique = format!("{name}.{copy}");
+            copy += 1;
+        }
+        self.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// The tensor behind an id.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// The whole of a tensor in its own shape.
+    pub fn view(&self, id: TensorId) -> View {
+        View { tensor: id, shape: self.tensor(id).shape.clone(), extents: None }
+    }
+}

@@ -1,0 +1,109 @@
+//! The graph as text: one line for a tensor, a few for an operation, named by blobs.
+
+use super::{Access, Axis, Combine, Element, Factor, Graph, Index, Nest, Operation, Outside, Source};
+use std::fmt::{self, Display};
+
+/// `3x224x224`.
+pub(crate) fn shape_text(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
+impl Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for tensor in &self.tensors {
+            let kind = match tensor.source {
+                Source::Input => "input",
+                Source::Constant(_) => "constant",
+                Source::Computed => continue,
+            };
+            let element = match tensor.element {
+                Element::F32 => "f32",
+                Element::I32 => "i32",
+            };
+            writeln!(f, "{kind} {}: {element}[{}]", tensor.name, shape_text(&tensor.shape))?;
+        }
+        for operation in &self.operations {
+            f.write_str(&self.operation_text(operation))?;
+        }
+        for output in &self.outputs {
+            let tensor = &self.tensor(output.view.tensor).name;
+            writeln!(f, "output {}: [{}] from {tensor}", output.name, shape_text(&output.view.shape))?;
+        }
+        Ok(())
+    }
+}
+
+impl Graph {
+    /// One operation as a few lines.
+    pub fn operation_text(&self, operation: &Operation) -> String {
+        match operation {
+            Operation::Nest(nest) => self.nest_text(nest),
+            Operation::Routine(routine) => {
+                let name = |id| self.tensor(id).name.as_str();
+                let reads: Vec<_> = routine.reads.iter().map(|view| name(view.tensor)).collect();
+                let writes: Vec<_> = routine.writes.iter().map(|id| name(*id)).collect();
+                format!("{}: {} = {:?} of {}\n", routine.name, writes.join(", "), routine.kind, reads.join(", "))
+            }
+        }
+    }
+
+    fn nest_text(&self, nest: &Nest) -> String {
+        let names: Vec<&str> = nest.axes().map(|axis| axis.name).collect();
+        let reads: Vec<String> = nest.reads.iter().map(|access| self.access_text(access, &names)).collect();
+        let operand = |i: usize| reads.get(i).cloned().unwrap_or_else(|| "reduced".to_string());
+        let loops = |axes: &[Axis]| {
+            axes.iter().map(|axis| format!("{} < {}", axis.name, axis.extent)).collect::<Vec<_>>().join(", ")
+        };
+        let mut text = format!("{}: for {}\n", nest.name, loops(&nest.parallel));
+        if let Some(reduction) = &nest.reduction {
+            let term = &reduction.term;
+            let terms: Vec<_> = term.results.iter().map(|result| term.write_result(*result, &operand)).collect();
+            let start = reduction.start.write_result(reduction.start.result(), &operand);
+            let combine = match reduction.combine {
+                Combine::FusedSum => "sum of products",
+                Combine::Sum => "sum",
+                Combine::Product => "product",
+                Combine::Maximum => "maximum",
+                Combine::Minimum => "minimum",
+            };
+            let over = loops(&reduction.axes);
+            text += &format!("    reduced = {combine} over {over} of {} from {start}\n", terms.join(" * "));
+        }
+        let value = nest.store.write_result(nest.store.result(), &operand);
+        text + &format!("    {} = {value}\n", self.access_text(&nest.write, &names))
+    }
+
+    fn access_text(&self, access: &Access, names: &[&str]) -> String {
+        let tensor = self.tensor(access.tensor);
+        let seen_as =
+            if access.shape == tensor.shape { String::new() } else { format!(" as {}", shape_text(&access.shape)) };
+        let index: Vec<String> = access.index.iter().map(|index| index_text(index, names)).collect();
+        let outside = match access.outside {
+            Outside::Never => String::new(),
+            Outside::Value(bits) => format!(" or {:?}", f32::from_bits(bits)),
+        };
+        format!("{}{seen_as}[{}{outside}]", tensor.name, index.join(", "))
+    }
+}
+
+fn index_text(index: &Index, names: &[&str]) -> String {
+    let term_text = |term: &super::Term| {
+        let name = names[term.axis.0];
+        match &term.factor {
+            Factor::Stride(1) => name.to_string(),
+            Factor::Stride(stride) => format!("{stride}*{name}"),
+            Factor::Table(table) => {
+                let shown: Vec<_> = table.iter().take(4).map(i64::to_string).collect();
+                let rest = if table.len() > 4 { ", ..." } else { "" };
+                format!("({}{rest})[{name}]", shown.join(", "))
+            }
+        }
+    };
+    let text = index.terms.iter().map(term_text).collect::<Vec<_>>().join(" + ");
+    match (text.is_empty(), index.offset) {
+        (true, offset) => offset.to_string(),
+        (false, 0) => text,
+        (false, offset) if offset < 0 => format!("{text} - {}", -offset),
+        (false, offset) => format!("{text} + {offset}"),
+    }
+}
