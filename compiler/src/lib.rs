@@ -9,4 +9,5 @@ pub mod expression;
 pub mod function;
 pub mod graph;
 pub mod instruction;
+pub mod kernel;
 pub mod ncnn;

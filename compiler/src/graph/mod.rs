@@ -80,6 +80,7 @@ pub struct Output {
 
 /// One step of the computation.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every operation is a nest")]
 pub enum Operation {
     /// Loops whose iterations are known now.
     Nest(Nest),

@@ -1,0 +1,151 @@
+//! Runs kernels and programs word by word: what emitted code must equal, to the bit.
+
+use super::{Address, Argument, Kernel, Op, Program, Statement, Type, ValueId};
+
+/// Runs every task of a kernel on its buffers, given in order.
+///
+/// # Panics
+/// When an access leaves its buffer: the verifier has let a defect pass.
+pub fn interpret_kernel(kernel: &Kernel, buffers: &mut [Vec<u32>]) {
+    let mut machine = Machine {
+        kernel,
+        values: kernel.values.iter().map(|ty| vec![0; kernel.words_of(*ty)]).collect(),
+        indices: vec![0; kernel.values.len()],
+        variables: kernel.variables.iter().map(|ty| vec![0; kernel.words_of(*ty)]).collect(),
+    };
+    for task in 0..kernel.tasks {
+        machine.indices[kernel.task.0] = task as i64;
+        machine.body(&kernel.body, buffers);
+    }
+}
+
+/// Runs a program on its inputs; gives its outputs.
+pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>> {
+    // What no step has written yet must never be read: quiet NaNs make it show.
+    const UNWRITTEN: u32 = 0x7fc0_dead;
+    let mut arena = vec![UNWRITTEN; program.arena_words];
+    let mut outputs: Vec<Vec<u32>> =
+        program.outputs.iter().map(|port| vec![UNWRITTEN; port.shape.iter().product()]).collect();
+    for step in &program.steps {
+        let kernel = &program.kernels[step.kernel];
+        let mut buffers: Vec<Vec<u32>> = step
+            .arguments
+            .iter()
+            .zip(&kernel.buffers)
+            .map(|(argument, buffer)| match argument {
+                Argument::Arena(offset) => arena[*offset..offset + buffer.words].to_vec(),
+                Argument::Constants(offset) => program.constants[*offset..offset + buffer.words].to_vec(),
+                Argument::Input(i) => inputs[*i].clone(),
+                Argument::Output(i) => outputs[*i].clone(),
+            })
+            .collect();
+        interpret_kernel(kernel, &mut buffers);
+        for ((argument, buffer), words) in step.arguments.iter().zip(&kernel.buffers).zip(buffers) {
+            match argument {
+                Argument::Arena(offset) if buffer.writable => {
+                    arena[*offset..offset + buffer.words].copy_from_slice(&words);
+                }
+                Argument::Output(i) if buffer.writable => outputs[*i] = words,
+                Argument::Arena(_) | Argument::Output(_) | Argument::Constants(_) | Argument::Input(_) => {}
+            }
+        }
+    }
+    outputs
+}
+
+impl Kernel {
+    /// Words in a value of this type; an index is kept apart.
+    fn words_of(&self, ty: Type) -> usize {
+        match ty {
+            Type::Vector => self.lanes,
+            Type::Scalar => 1,
+            Type::Index => 0,
+        }
+    }
+}
+
+struct Machine<'k> {
+    kernel: &'k Kernel,
+    values: Vec<Vec<u32>>,
+    indices: Vec<i64>,
+    variables: Vec<Vec<u32>>,
+}
+
+impl Machine<'_> {
+    fn sum(&self, terms: &[(ValueId, i64)], offset: i64) -> i64 {
+        offset + terms.iter().map(|(value, stride)| self.indices[value.0] * stride).sum::<i64>()
+    }
+
+    fn position(&self, address: &Address) -> usize {
+        usize::try_from(self.sum(&address.terms, address.offset)).expect("an access before its buffer")
+    }
+
+    fn body(&mut self, body: &[Statement], buffers: &mut [Vec<u32>]) {
+        for statement in body {
+            match statement {
+                Statement::Let(value, op) => self.define(*value, op, buffers),
+                Statement::Set(variable, value) => self.variables[variable.0] = self.values[value.0].clone(),
+                Statement::Store(address, value) => {
+                    let at = self.position(address);
+                    let words = &self.values[value.0];
+                    buffers[address.buffer.0][at..at + words.len()].copy_from_slice(words);
+                }
+                Statement::For { index, extent, body } => {
+                    for i in 0..*extent {
+                        self.indices[index.0] = i as i64;
+                        self.body(body, buffers);
+                    }
+                }
+                Statement::While { test, condition, body } => loop {
+                    self.body(test, buffers);
+                    if self.values[condition.0][0] == 0 {
+                        break;
+                    }
+                    self.body(body, buffers);
+                },
+                Statement::If { condition, then, otherwise } => {
+                    let taken = if self.values[condition.0][0] != 0 { then } else { otherwise };
+                    self.body(taken, buffers);
+                }
+                Statement::Prefetch(_) => {}
+            }
+        }
+    }
+
+    fn define(&mut self, value: ValueId, op: &Op, buffers: &[Vec<u32>]) {
+        let words = self.kernel.words_of(self.kernel.values[value.0]);
+        let result = match op {
+            Op::Constant(bits) => vec![*bits; words],
+            Op::Load(address) => {
+                let at = self.position(address);
+                buffers[address.buffer.0][at..at + words].to_vec()
+            }
+            Op::Broadcast(address) => vec![buffers[address.buffer.0][self.position(address)]; words],
+            Op::Splat(scalar) => vec![self.values[scalar.0][0]; words],
+            Op::Apply(instruction, operands) => (0..words)
+                .map(|lane| {
+                    let mut lanes = [0; 3];
+                    for (slot, operand) in lanes.iter_mut().zip(operands) {
+                        *slot = self.values[operand.0][lane];
+                    }
+                    instruction.lane(&lanes[..operands.len()])
+                })
+                .collect(),
+            Op::Get(variable) => self.variables[variable.0].clone(),
+            Op::Rotate(vector, distance) => {
+                let lanes = &self.values[vector.0];
+                (0..words).map(|lane| lanes[(lane + distance) % words]).collect()
+            }
+            Op::First(vector) => vec![self.values[vector.0][0]],
+            Op::ScalarFrom(index) => vec![self.indices[index.0] as u32],
+            Op::IndexWithin(index, extent) => {
+                let at = self.indices[index.0];
+                vec![if (0..*extent).contains(&at) { u32::MAX } else { 0 }]
+            }
+            Op::IndexConstant(constant) => return self.indices[value.0] = *constant,
+            Op::IndexSum(terms, offset) => return self.indices[value.0] = self.sum(terms, *offset),
+            Op::IndexFrom(scalar) => return self.indices[value.0] = i64::from(self.values[scalar.0][0] as i32),
+        };
+        self.values[value.0] = result;
+    }
+}

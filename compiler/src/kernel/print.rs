@@ -1,0 +1,162 @@
+//! Kernels and programs as text.
+
+use super::{Address, Argument, Kernel, Op, Program, Statement, Type, ValueId};
+use std::collections::HashMap;
+use std::fmt::{self, Display, Write};
+
+impl Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let buffers: Vec<String> = self
+            .buffers
+            .iter()
+            .map(|b| format!("{}{}: {}", if b.writable { "mut " } else { "" }, b.name, b.words))
+            .collect();
+        writeln!(f, "kernel {}({}) lanes {} tasks {} {{", self.name, buffers.join(", "), self.lanes, self.tasks)?;
+        let mut printer = Printer { kernel: self, names: HashMap::new(), out: String::new() };
+        printer.names.insert(self.task, "task".to_string());
+        printer.body(&self.body, 1)?;
+        f.write_str(&printer.out)?;
+        writeln!(f, "}}")
+    }
+}
+
+struct Printer<'a> {
+    kernel: &'a Kernel,
+    names: HashMap<ValueId, String>,
+    out: String,
+}
+
+impl Printer<'_> {
+    /// Values are numbered in the order of their definition, by type: `v0` vectors, `s1` scalars, `i2` indices.
+    fn define(&mut self, value: ValueId) -> String {
+        let letter = match self.kernel.values[value.0] {
+            Type::Vector => "v",
+            Type::Scalar => "s",
+            Type::Index => "i",
+        };
+        let number = self.names.values().filter(|name| name.starts_with(letter)).count();
+        let name = format!("{letter}{number}");
+        self.names.insert(value, name.clone());
+        name
+    }
+
+    fn name(&self, value: ValueId) -> &str {
+        self.names.get(&value).map_or("undefined", String::as_str)
+    }
+
+    fn sum(&self, terms: &[(ValueId, i64)], offset: i64) -> String {
+        let mut parts: Vec<String> = terms
+            .iter()
+            .map(
+                |(v, stride)| {
+                    if *stride == 1 { self.name(*v).to_string() } else { format!("{stride}*{}", self.name(*v)) }
+                },
+            )
+            .collect();
+        if offset != 0 || parts.is_empty() {
+            parts.push(offset.to_string());
+        }
+        parts.join(" + ")
+    }
+
+    fn address(&self, address: &Address) -> String {
+        let buffer = &self.kernel.buffers[address.buffer.0].name;
+        format!("{buffer}[{}]", self.sum(&address.terms, address.offset))
+    }
+
+    fn op(&self, op: &Op) -> String {
+        match op {
+            Op::Constant(bits) => format!("{:?}", f32::from_bits(*bits)),
+            Op::Load(address) => format!("load {}", self.address(address)),
+            Op::Broadcast(address) => format!("broadcast {}", self.address(address)),
+            Op::Splat(value) => format!("splat({})", self.name(*value)),
+            Op::Apply(instruction, operands) => {
+                let operands: Vec<&str> = operands.iter().map(|o| self.name(*o)).collect();
+                format!("{}({})", instruction.text(), operands.join(", "))
+            }
+            Op::Get(variable) => format!("var{}", variable.0),
+            Op::Rotate(value, distance) => format!("rotate({}, {distance})", self.name(*value)),
+            Op::First(value) => format!("first({})", self.name(*value)),
+            Op::IndexConstant(value) => value.to_string(),
+            Op::IndexSum(terms, offset) => self.sum(terms, *offset),
+            Op::IndexFrom(value) => format!("index({})", self.name(*value)),
+            Op::ScalarFrom(value) => format!("scalar({})", self.name(*value)),
+            Op::IndexWithin(value, extent) => format!("within({}, {extent})", self.name(*value)),
+        }
+    }
+
+    fn body(&mut self, body: &[Statement], depth: usize) -> fmt::Result {
+        let pad = "    ".repeat(depth);
+        for statement in body {
+            match statement {
+                Statement::Let(value, op) => {
+                    let text = self.op(op);
+                    let name = self.define(*value);
+                    writeln!(self.out, "{pad}{name} = {text}")?;
+                }
+                Statement::Set(variable, value) => {
+                    let text = format!("{pad}var{} := {}\n", variable.0, self.name(*value));
+                    self.out.push_str(&text);
+                }
+                Statement::Store(address, value) => {
+                    let text = format!("{pad}store {} = {}\n", self.address(address), self.name(*value));
+                    self.out.push_str(&text);
+                }
+                Statement::For { index, extent, body } => {
+                    let name = self.define(*index);
+                    writeln!(self.out, "{pad}for {name} in 0..{extent} {{")?;
+                    self.body(body, depth + 1)?;
+                    writeln!(self.out, "{pad}}}")?;
+                }
+                Statement::While { test, condition, body } => {
+                    writeln!(self.out, "{pad}while {{")?;
+                    self.body(test, depth + 1)?;
+                    let text = format!("{pad}}} {} {{\n", self.name(*condition));
+                    self.out.push_str(&text);
+                    self.body(body, depth + 1)?;
+                    writeln!(self.out, "{pad}}}")?;
+                }
+                Statement::If { condition, then, otherwise } => {
+                    let text = format!("{pad}if {} {{\n", self.name(*condition));
+                    self.out.push_str(&text);
+                    self.body(then, depth + 1)?;
+                    if !otherwise.is_empty() {
+                        writeln!(self.out, "{pad}}} else {{")?;
+                        self.body(otherwise, depth + 1)?;
+                    }
+                    writeln!(self.out, "{pad}}}")?;
+                }
+                Statement::Prefetch(address) => {
+                    let text = format!("{pad}prefetch {}\n", self.address(address));
+                    self.out.push_str(&text);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(f, "program: arena {} words, constants {} words", self.arena_words, self.constants.len())?;
+        for step in &self.steps {
+            let kernel = &self.kernels[step.kernel];
+            let arguments: Vec<String> = step
+                .arguments
+                .iter()
+                .zip(&kernel.buffers)
+                .map(|(argument, buffer)| {
+                    let place = match argument {
+                        Argument::Arena(_) => "arena".to_string(),
+                        Argument::Constants(_) => "constants".to_string(),
+                        Argument::Input(i) => format!("input {}", self.inputs[*i].name),
+                        Argument::Output(i) => format!("output {}", self.outputs[*i].name),
+                    };
+                    format!("{} in {place}", buffer.name)
+                })
+                .collect();
+            writeln!(f, "    {}: {} x {} with {}", step.name, kernel.tasks, kernel.name, arguments.join(", "))?;
+        }
+        Ok(())
+    }
+}

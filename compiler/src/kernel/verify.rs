@@ -1,0 +1,148 @@
+//! Checks that a kernel keeps the language's rules and that no access leaves its buffer.
+//!
+//! Positions that depend on data cannot be bounded here; kernels that use them clamp them first, and only accesses
+//! without such a position are checked for bounds.
+
+use super::{Address, Kernel, Op, Statement, Type, ValueId};
+
+impl Kernel {
+    /// Panics with a description when a rule is broken.
+    pub fn verify(&self) {
+        let mut checker = Checker { kernel: self, known: vec![None; self.values.len()] };
+        checker.known[self.task.0] = Some(Known::Range(0, self.tasks as i64 - 1));
+        checker.body(&self.body);
+    }
+}
+
+/// What is known of a value that has been defined.
+#[derive(Clone, Copy)]
+enum Known {
+    /// An index within these bounds.
+    Range(i64, i64),
+    /// An index that depends on the data.
+    Data,
+    /// A vector or scalar.
+    Words,
+}
+
+struct Checker<'k> {
+    kernel: &'k Kernel,
+    known: Vec<Option<Known>>,
+}
+
+impl Checker<'_> {
+    fn fail(&self, what: &str) -> ! {
+        panic!("{what} in\n{}", self.kernel)
+    }
+
+    fn known(&self, value: ValueId) -> Known {
+        self.known[value.0].unwrap_or_else(|| self.fail(&format!("value {} is used before it is defined", value.0)))
+    }
+
+    fn expect(&self, value: ValueId, ty: Type) {
+        self.known(value);
+        if self.kernel.values[value.0] != ty {
+            self.fail(&format!("value {} is not a {ty:?}", value.0));
+        }
+    }
+
+    fn range(&self, terms: &[(ValueId, i64)], offset: i64) -> Option<(i64, i64)> {
+        let (mut low, mut high, mut bounded) = (offset, offset, true);
+        for (value, stride) in terms {
+            match self.known(*value) {
+                Known::Range(from, to) => {
+                    low += (from * stride).min(to * stride);
+                    high += (from * stride).max(to * stride);
+                }
+                Known::Data => bounded = false,
+                Known::Words => self.fail("a position made of words"),
+            }
+        }
+        bounded.then_some((low, high))
+    }
+
+    fn access(&self, address: &Address, words: usize) {
+        let buffer = &self.kernel.buffers[address.buffer.0];
+        if let Some((low, high)) = self.range(&address.terms, address.offset)
+            && (low < 0 || high + words as i64 > buffer.words as i64)
+        {
+            self.fail(&format!("an access to {low}..={high} + {words} of {} ({} words)", buffer.name, buffer.words));
+        }
+    }
+
+    fn body(&mut self, body: &[Statement]) {
+        for statement in body {
+            match statement {
+                Statement::Let(value, op) => {
+                    let known = self.op(*value, op);
+                    self.known[value.0] = Some(known);
+                }
+                Statement::Set(variable, value) => self.expect(*value, self.kernel.variables[variable.0]),
+                Statement::Store(address, value) => {
+                    self.known(*value);
+                    self.access(address, self.words(*value));
+                    if !self.kernel.buffers[address.buffer.0].writable {
+                        self.fail("a store to a buffer that is only read");
+                    }
+                }
+                Statement::For { index, extent, body } => {
+                    self.known[index.0] = Some(Known::Range(0, *extent as i64 - 1));
+                    self.body(body);
+                }
+                Statement::While { test, condition, body } => {
+                    self.body(test);
+                    self.expect(*condition, Type::Scalar);
+                    self.body(body);
+                }
+                Statement::If { condition, then, otherwise } => {
+                    self.expect(*condition, Type::Scalar);
+                    self.body(then);
+                    self.body(otherwise);
+                }
+                Statement::Prefetch(address) => {
+                    self.range(&address.terms, address.offset);
+                }
+            }
+        }
+    }
+
+    fn words(&self, value: ValueId) -> usize {
+        match self.kernel.values[value.0] {
+            Type::Vector => self.kernel.lanes,
+            Type::Scalar => 1,
+            Type::Index => self.fail("an index where words belong"),
+        }
+    }
+
+    fn op(&self, value: ValueId, op: &Op) -> Known {
+        let ty = self.kernel.values[value.0];
+        match op {
+            Op::Constant(_) => {}
+            Op::Load(address) => self.access(address, self.words(value)),
+            Op::Broadcast(address) => self.access(address, 1),
+            Op::Splat(scalar) => self.expect(*scalar, Type::Scalar),
+            Op::Apply(instruction, operands) => {
+                if operands.len() != instruction.arity() {
+                    self.fail(&format!("{} of {} operands", instruction.text(), operands.len()));
+                }
+                operands.iter().for_each(|operand| self.expect(*operand, ty));
+            }
+            Op::Get(variable) => {
+                if self.kernel.variables[variable.0] != ty {
+                    self.fail("a variable of another type");
+                }
+            }
+            Op::Rotate(vector, _) | Op::First(vector) => self.expect(*vector, Type::Vector),
+            Op::ScalarFrom(index) | Op::IndexWithin(index, _) => self.expect(*index, Type::Index),
+            Op::IndexConstant(constant) => return Known::Range(*constant, *constant),
+            Op::IndexSum(terms, offset) => {
+                return self.range(terms, *offset).map_or(Known::Data, |(low, high)| Known::Range(low, high));
+            }
+            Op::IndexFrom(scalar) => {
+                self.expect(*scalar, Type::Scalar);
+                return Known::Data;
+            }
+        }
+        Known::Words
+    }
+}
