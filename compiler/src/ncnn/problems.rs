@@ -1,0 +1,77 @@
+//! Collects what is wrong with one file. Must not know what is in it.
+
+use crate::diagnostic::{Diagnostic, Location, Severity};
+
+/// More problems than this are counted, not kept: a hostile file of a gigabyte must not become as many messages.
+const MOST_KEPT: usize = 500;
+
+/// A place in the file at hand: line and column as in [`Location`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub line: u32,
+    pub column: u32,
+}
+
+/// The problems of one file so far.
+#[derive(Debug)]
+pub(super) struct Problems {
+    path: String,
+    found: Vec<Diagnostic>,
+    errors: usize,
+    left_out: usize,
+}
+
+impl Problems {
+    /// None yet, in a file of this name.
+    pub fn new(path: &str) -> Self {
+        Self { path: path.into(), found: Vec::new(), errors: 0, left_out: 0 }
+    }
+
+    /// A place as a location.
+    pub fn location(&self, place: Place) -> Location {
+        Location { path: self.path.clone(), line: place.line, column: place.column }
+    }
+
+    /// Adds a problem.
+    pub fn push(&mut self, problem: Diagnostic) {
+        self.errors += usize::from(problem.severity == Severity::Error);
+        if self.found.len() < MOST_KEPT {
+            self.found.push(problem);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Adds a problem at a place.
+    pub fn at(&mut self, place: Place, problem: Diagnostic) {
+        let location = self.location(place);
+        self.push(problem.at(location));
+    }
+
+    /// True when something so far cannot be compiled.
+    pub fn any_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// The warnings, when there are only warnings, or everything; both in file order.
+    pub fn finish(mut self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        self.found.sort_by(|a, b| a.location.cmp(&b.location));
+        if self.left_out > 0 {
+            let message = format!("{} more problems in `{}` are not shown", self.left_out, self.path);
+            let rest = Diagnostic::error(message);
+            let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
+            self.found.push(Diagnostic { severity, ..rest });
+        }
+        if self.errors > 0 { Err(self.found) } else { Ok(self.found) }
+    }
+}
+
+/// At most 40 characters of what a file holds, safe to print within a message.
+pub(super) fn excerpt(text: &str) -> String {
+    const MOST: usize = 40;
+    let mut shown: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
