@@ -51,6 +51,33 @@ macro_rules! instructions {
                 }
             }
 
+            /// Evaluates many lanes: `out[i]` is [`Self::lane`] of the `i`th word of each operand, all of `out`'s length.
+            pub fn lanes(self, operands: &[&[u32]], out: &mut [u32]) {
+                match self {
+                    $(Self::$FName => {
+                        let [$($fop),*] = columns(operands, out.len());
+                        for (i, out) in out.iter_mut().enumerate() {
+                            $(let $fop = f32::from_bits($fop[i]);)*
+                            *out = f32::to_bits($flane);
+                        }
+                    })*
+                    $(Self::$MName => {
+                        let [$($mop),*] = columns(operands, out.len());
+                        for (i, out) in out.iter_mut().enumerate() {
+                            $(let $mop = f32::from_bits($mop[i]);)*
+                            *out = if $mlane { u32::MAX } else { 0 };
+                        }
+                    })*
+                    $(Self::$WName => {
+                        let [$($wop),*] = columns(operands, out.len());
+                        for (i, out) in out.iter_mut().enumerate() {
+                            $(let $wop = $wop[i];)*
+                            *out = $wlane;
+                        }
+                    })*
+                }
+            }
+
             /// Evaluates the same operation in double precision, for error reports. Truth values are 1 and 0.
             ///
             /// `None` for operations on bits, which mean nothing in another precision; they stand only inside the
@@ -141,6 +168,11 @@ instructions! {
 
 fn words<const N: usize>(operands: &[u32]) -> [u32; N] {
     operands.try_into().expect("the verifier has checked the number of operands")
+}
+
+fn columns<'a, const N: usize>(operands: &[&'a [u32]], lanes: usize) -> [&'a [u32]; N] {
+    let columns: [&[u32]; N] = operands.try_into().expect("the verifier has checked the number of operands");
+    columns.map(|column| &column[..lanes])
 }
 
 fn floats<const N: usize>(operands: &[u32]) -> [f32; N] {
