@@ -10,4 +10,6 @@ pub mod function;
 pub mod graph;
 pub mod instruction;
 pub mod kernel;
+pub mod mode;
 pub mod ncnn;
+pub mod passes;

@@ -101,7 +101,9 @@ impl Operation {
     pub fn reads(&self) -> Vec<TensorId> {
         match self {
             Self::Nest(nest) => nest.reads.iter().map(|access| access.tensor).collect(),
-            Self::Routine(routine) => routine.reads.iter().map(|view| view.tensor).collect(),
+            Self::Routine(routine) => {
+                routine.reads.iter().flat_map(|view| std::iter::once(view.tensor).chain(view.extents)).collect()
+            }
         }
     }
 
@@ -145,6 +147,14 @@ impl Graph {
     /// The tensor behind an id.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.0]
+    }
+
+    /// The words of a tensor that is a constant.
+    pub fn constant(&self, id: TensorId) -> Option<&Arc<[u32]>> {
+        match &self.tensor(id).source {
+            Source::Constant(words) => Some(words),
+            Source::Input | Source::Computed => None,
+        }
     }
 
     /// The whole of a tensor in its own shape.
