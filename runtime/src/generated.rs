@@ -1,0 +1,165 @@
+//! What generated code is made of. Not for use by hand: it changes with the compiler.
+
+pub use crate::memory::Aligned;
+pub use crate::words;
+
+use crate::{InstructionSet, Memory, Options};
+
+/// A kernel: does the tasks `begin..end` on its buffers, given as an array of pointers.
+#[derive(Clone, Copy)]
+pub enum Kernel {
+    /// Written in Rust.
+    Plain(unsafe fn(*const *mut u32, usize, usize)),
+    /// Written in assembly.
+    #[cfg(target_arch = "x86_64")]
+    Assembly(unsafe extern "sysv64" fn(*const *mut u32, usize, usize)),
+    /// Written in assembly.
+    #[cfg(not(target_arch = "x86_64"))]
+    Assembly(unsafe extern "C" fn(*const *mut u32, usize, usize)),
+}
+
+/// A call of a kernel. Every step waits for the one before.
+pub struct Step {
+    /// The layer it carries out.
+    pub name: &'static str,
+    /// What is called.
+    pub kernel: Kernel,
+    /// How many tasks there are; threads share them.
+    pub tasks: usize,
+    /// What its buffers are.
+    pub arguments: &'static [Argument],
+}
+
+/// Where a buffer lies; offsets are in words.
+#[derive(Clone, Copy)]
+pub enum Argument {
+    /// In the memory of the network: activations, and behind them the outputs.
+    Arena(usize),
+    /// Among the constants.
+    Constants(usize),
+    /// The caller's input with this number.
+    Input(usize),
+}
+
+/// A network compiled for one instruction set.
+pub struct Program {
+    /// Which.
+    pub instruction_set: InstructionSet,
+    /// The calls, in order.
+    pub steps: &'static [Step],
+}
+
+/// A call of a kernel on buffers that are known.
+pub struct Call<'a> {
+    /// What is called.
+    pub kernel: Kernel,
+    /// Its buffers.
+    pub buffers: &'a [*mut u32],
+    /// How many tasks there are.
+    pub tasks: usize,
+}
+
+// SAFETY: the tasks of a kernel write to different places, and its buffers outlive the call.
+unsafe impl Sync for Call<'_> {}
+
+impl Call<'_> {
+    /// Does some of the tasks.
+    #[inline]
+    pub fn run(&self, begin: usize, end: usize) {
+        // SAFETY: whoever made the call has given the kernel the buffers it wants.
+        unsafe {
+            match self.kernel {
+                Kernel::Plain(kernel) => kernel(self.buffers.as_ptr(), begin, end),
+                Kernel::Assembly(kernel) => kernel(self.buffers.as_ptr(), begin, end),
+            }
+        }
+    }
+}
+
+/// A network that is ready to run: its memory and its threads.
+pub struct Session<M> {
+    memory: M,
+    program: &'static Program,
+    constants: *const u32,
+    #[cfg(feature = "std")]
+    pool: crate::pool::Pool,
+}
+
+// SAFETY: the constants are never written; all else can be sent.
+unsafe impl<M: Send> Send for Session<M> {}
+// SAFETY: a shared session gives nothing but views of what was computed.
+unsafe impl<M: Sync> Sync for Session<M> {}
+
+impl<M: Memory> Session<M> {
+    /// Chooses among the programs of one network, best first.
+    ///
+    /// # Panics
+    /// When the options ask for an instruction set that this machine or the network lacks.
+    ///
+    /// # Safety
+    /// The steps' arguments lie within the memory and the constants.
+    pub unsafe fn new(memory: M, programs: &'static [Program], constants: &'static [u8], options: &Options) -> Self {
+        let fits = |program: &&Program| match options.instruction_set {
+            Some(wanted) => program.instruction_set == wanted && wanted.is_available(),
+            None => program.instruction_set.is_available(),
+        };
+        let Some(program) = programs.iter().find(fits) else {
+            match options.instruction_set {
+                Some(wanted) => {
+                    panic!("{} is not available here, or the network was not compiled for it", wanted.name())
+                }
+                None => panic!("the network was compiled for none of this machine's instruction sets"),
+            }
+        };
+        Self {
+            memory,
+            program,
+            constants: constants.as_ptr().cast(),
+            #[cfg(feature = "std")]
+            pool: crate::pool::Pool::new(options.threads),
+        }
+    }
+
+    /// Carries out all steps. `N` is the largest number of arguments a step has.
+    ///
+    /// # Safety
+    /// The inputs are as long as the steps want them.
+    pub unsafe fn run<const N: usize>(&mut self, inputs: &[*const u32]) {
+        let arena = self.memory.words();
+        for step in self.program.steps {
+            let mut buffers = [core::ptr::null_mut(); N];
+            for (buffer, argument) in buffers.iter_mut().zip(step.arguments) {
+                // SAFETY: the offsets lie within their memory, as promised when the session was made.
+                *buffer = match *argument {
+                    Argument::Arena(offset) => unsafe { arena.add(offset) },
+                    Argument::Constants(offset) => unsafe { self.constants.add(offset).cast_mut() },
+                    Argument::Input(number) => inputs[number].cast_mut(),
+                };
+            }
+            let call = Call { kernel: step.kernel, buffers: &buffers, tasks: step.tasks };
+            #[cfg(feature = "std")]
+            self.pool.run(&call);
+            #[cfg(not(feature = "std"))]
+            call.run(0, call.tasks);
+        }
+    }
+
+    /// A value at this offset in the memory, in words.
+    ///
+    /// # Safety
+    /// It lies within the memory, and any words make a valid `T`, which is aligned to 64 bytes at most.
+    pub unsafe fn view<T>(&mut self, offset: usize) -> &T {
+        // SAFETY: memory is initialised, and borrowed from here on.
+        unsafe { &*self.memory.words().add(offset).cast::<T>() }
+    }
+
+    /// The memory's first word, for several values at once.
+    pub fn words(&mut self) -> *mut u32 {
+        self.memory.words()
+    }
+
+    /// The instruction set that was chosen.
+    pub fn instruction_set(&self) -> InstructionSet {
+        self.program.instruction_set
+    }
+}

@@ -1,0 +1,333 @@
+//! Vector words: what portable kernels are made of. `N` lanes of 32 bits in an array; scalars have one lane.
+//!
+//! One function per instruction of the compiler's table, under the name it has there, with the same bits. Nothing here
+//! calls a mathematical library: what `core` lacks (fused multiply-add, square root, rounding) is done exactly in
+//! integers and double precision, so the bits are the same on every machine and without `std`.
+
+/// Defines functions from rows `name(operands) => meaning`, a lane at a time.
+macro_rules! instructions {
+    (
+        float { $($fname:ident($($fop:ident),+) => $flane:expr;)* }
+        mask { $($mname:ident($($mop:ident),+) => $mlane:expr;)* }
+        word { $($wname:ident($($wop:ident),+) => $wlane:expr;)* }
+    ) => {
+        $(instructions!(@function $fname($($fop),+) => {
+            $(let $fop = f32::from_bits($fop);)+
+            f32::to_bits($flane)
+        });)*
+        $(instructions!(@function $mname($($mop),+) => {
+            $(let $mop = f32::from_bits($mop);)+
+            if $mlane { u32::MAX } else { 0 }
+        });)*
+        $(instructions!(@function $wname($($wop),+) => $wlane);)*
+
+        /// Calls the instruction called `name` on single lanes; `None` if there is none. For tests of this table.
+        pub fn by_name(name: &str, operands: &[u32]) -> Option<u32> {
+            $(instructions!(@named name operands $fname($($fop),+));)*
+            $(instructions!(@named name operands $mname($($mop),+));)*
+            $(instructions!(@named name operands $wname($($wop),+));)*
+            None
+        }
+    };
+    (@function $name:ident($($operand:ident),+) => $lane:expr) => {
+        #[doc = concat!("`", stringify!($name), "`, lane by lane.")]
+        #[inline(always)]
+        #[must_use]
+        pub fn $name<const N: usize>($($operand: [u32; N]),+) -> [u32; N] {
+            let mut result = [0; N];
+            let mut lane = 0;
+            while lane < N {
+                result[lane] = {
+                    $(let $operand = $operand[lane];)+
+                    $lane
+                };
+                lane += 1;
+            }
+            result
+        }
+    };
+    (@named $text:ident $operands:ident $name:ident($($operand:ident),+)) => {
+        if $text == stringify!($name) {
+            let [$($operand),+] = $operands.try_into().ok()?;
+            let [result] = $name($([$operand]),+);
+            return Some(result);
+        }
+    };
+}
+
+instructions! {
+    float {
+        add(a, b) => a + b;
+        sub(a, b) => a - b;
+        mul(a, b) => a * b;
+        div(a, b) => a / b;
+        fma(a, b, c) => fused_multiply_add(a, b, c);
+        sqrt(a) => square_root(a);
+        neg(a) => -a;
+        abs(a) => a.abs();
+        max(a, b) => if a > b { a } else { b };
+        min(a, b) => if a < b { a } else { b };
+        floor(a) => round_down(a);
+        ceil(a) => -round_down(-a);
+        trunc(a) => round_down(a.abs()).copysign(a);
+        round_even(a) => round_to_even(a);
+    }
+    mask {
+        lt(a, b) => a < b;
+        le(a, b) => a <= b;
+        eq(a, b) => a == b;
+        ordered(a, b) => !a.is_nan() && !b.is_nan();
+    }
+    word {
+        select(mask, a, b) => (mask & a) | (!mask & b);
+        and(a, b) => a & b;
+        or(a, b) => a | b;
+        xor(a, b) => a ^ b;
+        iadd(a, b) => a.wrapping_add(b);
+        isub(a, b) => a.wrapping_sub(b);
+        imul(a, b) => a.wrapping_mul(b);
+        shl(a, b) => a << (b & 31);
+        shr(a, b) => a >> (b & 31);
+        sar(a, b) => (a.cast_signed() >> (b & 31)).cast_unsigned();
+        ilt(a, b) => if a.cast_signed() < b.cast_signed() { u32::MAX } else { 0 };
+        ieq(a, b) => if a == b { u32::MAX } else { 0 };
+        to_integer(a) => (f32::from_bits(a) as i32).cast_unsigned();
+        from_integer(a) => (a.cast_signed() as f32).to_bits();
+    }
+}
+
+/// The words at `buffer + at`.
+///
+/// # Safety
+/// They lie within the buffer, and nobody writes them meanwhile.
+#[inline(always)]
+pub unsafe fn load<const N: usize>(buffer: *const u32, at: i64) -> [u32; N] {
+    // SAFETY: as promised by the caller; words are only known to be aligned as words.
+    unsafe { buffer.offset(at as isize).cast::<[u32; N]>().read() }
+}
+
+/// Stores words at `buffer + at`.
+///
+/// # Safety
+/// They lie within the buffer, and nobody else reads or writes them meanwhile.
+#[inline(always)]
+pub unsafe fn store<const N: usize>(buffer: *mut u32, at: i64, words: [u32; N]) {
+    // SAFETY: as promised by the caller.
+    unsafe { buffer.offset(at as isize).cast::<[u32; N]>().write(words) }
+}
+
+/// A scalar in every lane.
+#[inline(always)]
+#[must_use]
+pub fn splat<const N: usize>([word]: [u32; 1]) -> [u32; N] {
+    [word; N]
+}
+
+/// Lane `i` gets lane `i + distance`, counted round.
+#[inline(always)]
+#[must_use]
+pub fn rotate<const N: usize>(words: [u32; N], distance: usize) -> [u32; N] {
+    let mut result = [0; N];
+    let mut lane = 0;
+    while lane < N {
+        result[lane] = words[(lane + distance) % N];
+        lane += 1;
+    }
+    result
+}
+
+/// Whether `0 <= index < extent`: all ones or zero.
+#[inline(always)]
+#[must_use]
+pub fn within(index: i64, extent: i64) -> [u32; 1] {
+    [if index >= 0 && index < extent { u32::MAX } else { 0 }]
+}
+
+/// `a * b + c`, rounded once.
+#[cfg(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64")))]
+#[inline(always)]
+fn fused_multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    a.mul_add(b, c)
+}
+
+/// `a * b + c`, rounded once.
+#[cfg(not(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64"))))]
+#[inline(always)]
+fn fused_multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    software_fused_multiply_add(a, b, c)
+}
+
+/// `a * b + c`, rounded once, without the instruction.
+///
+/// The product of two floats is exact in double precision, and so is the error of the sum (Knuth's two-sum; nothing can
+/// overflow or underflow there). The sum is rounded to odd: where it is inexact, its last bit is set, so that rounding
+/// it to single precision, which drops at least two more bits, gives what rounding the exact value would (Boldo and
+/// Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
+#[cfg_attr(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64")), cfg(test))]
+#[inline(always)]
+fn software_fused_multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    let rest = sum - product;
+    let error = (product - (sum - rest)) + (c - rest);
+    let bits = sum.to_bits();
+    // The exact value lies above `sum` in magnitude when the error has its sign. Infinities and NaNs have an error of
+    // NaN, which is neither above nor below zero.
+    let inexact = error > 0.0 || error < 0.0;
+    let outwards = (error.to_bits() ^ bits) >> 63 == 0;
+    let even = bits & 1 == 0;
+    let odd = if outwards { bits | 1 } else { bits.wrapping_sub(1) };
+    f64::from_bits(if inexact && even { odd } else { bits }) as f32
+}
+
+/// The square root, rounded once; NaN below zero.
+#[cfg(feature = "std")]
+#[inline(always)]
+fn square_root(a: f32) -> f32 {
+    a.sqrt()
+}
+
+/// The square root, rounded once; NaN below zero.
+#[cfg(not(feature = "std"))]
+#[inline(always)]
+fn square_root(a: f32) -> f32 {
+    software_square_root(a)
+}
+
+/// The square root, rounded once, in integers.
+#[cfg_attr(feature = "std", cfg(test))]
+fn software_square_root(a: f32) -> f32 {
+    // Zeros, infinity and NaN are their own roots.
+    if a == 0.0 || a.is_nan() || a == f32::INFINITY {
+        return a;
+    }
+    if a < 0.0 {
+        return f32::NAN;
+    }
+    let bits = a.to_bits();
+    // `a = mantissa * 2^exponent`; of a subnormal number the exponent is that of the smallest normal one.
+    let (mantissa, exponent) = match bits >> 23 {
+        0 => (u64::from(bits), -149),
+        biased => (u64::from(bits & 0x7f_ffff | 0x80_0000), biased.cast_signed() - 150),
+    };
+    // Shift to at least 52 bits and an even exponent: the root then has at least 26, two more than a float.
+    let shift = mantissa.leading_zeros().cast_signed() - 11;
+    let shift = shift + ((exponent - shift) & 1);
+    let (mantissa, exponent) = (mantissa << shift, exponent - shift);
+    let root = mantissa.isqrt();
+    // A last bit that says whether anything was cut off makes the conversion round as for the exact root.
+    let sticky = u64::from(root * root != mantissa);
+    let rounded = (root << 1 | sticky) as f32;
+    // The root of any positive float is a normal number: the scale is a power of two in range, the product exact.
+    rounded * f32::from_bits(((exponent / 2 - 1 + 127).cast_unsigned()) << 23)
+}
+
+/// Rounded to the nearest integer, ties to even.
+#[inline(always)]
+fn round_to_even(a: f32) -> f32 {
+    // Adding 2^23 leaves no room for a fraction. Numbers that large, and NaN, are integers already.
+    const LARGE: f32 = 8_388_608.0;
+    if a.abs() < LARGE { ((a.abs() + LARGE) - LARGE).copysign(a) } else { a }
+}
+
+/// Rounded to an integer towards minus infinity.
+#[inline(always)]
+fn round_down(a: f32) -> f32 {
+    let nearest = round_to_even(a);
+    if nearest > a { (nearest - 1.0).copysign(a) } else { nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers near every power of two, the extremes and a spread of others: where rounding goes wrong if it does.
+    fn numbers() -> impl Iterator<Item = f32> + Clone {
+        let edges =
+            (0..=255_u32).flat_map(|exponent| [0, 1, 2, 0x40_0000, 0x7f_fffe, 0x7f_ffff].map(|m| exponent << 23 | m));
+        edges.flat_map(|bits| [bits, bits | 0x8000_0000]).map(f32::from_bits)
+    }
+
+    /// Any bits at all, the same in every run (splitmix64).
+    fn random() -> impl FnMut() -> f32 {
+        let mut state = 1_u64;
+        move || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            f32::from_bits((z >> 32) as u32)
+        }
+    }
+
+    fn same(a: f32, b: f32) -> bool {
+        a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+    }
+
+    fn check_fused(a: f32, b: f32, c: f32) {
+        let (got, expected) = (software_fused_multiply_add(a, b, c), a.mul_add(b, c));
+        assert!(same(got, expected), "fma({a:e}, {b:e}, {c:e}) gives {got:e}, not {expected:e}");
+    }
+
+    #[test]
+    fn fused_multiply_add_is_exact_on_random_bits() {
+        let mut next = random();
+        for _ in 0..5_000_000 {
+            check_fused(next(), next(), next());
+        }
+    }
+
+    #[test]
+    fn fused_multiply_add_is_exact_where_operands_cancel_or_underflow() {
+        let mut next = random();
+        for _ in 0..2_000_000 {
+            let (a, b) = (next(), next());
+            let product = a * b;
+            // Addends around the product, a little more and a little less, and around half its last place.
+            let near = f32::from_bits(product.to_bits().wrapping_add((next().to_bits() % 5).wrapping_sub(2)));
+            let half = f32::from_bits(product.to_bits().wrapping_sub(24 << 23));
+            let tiny = f32::from_bits(next().to_bits() & 0x807f_ffff);
+            for c in [near, -near, half, -half, tiny] {
+                check_fused(a, b, c);
+            }
+        }
+    }
+
+    #[test]
+    fn fused_multiply_add_is_exact_at_the_edges() {
+        let some: std::vec::Vec<f32> = numbers().step_by(17).collect();
+        for &a in &some {
+            for &b in &some {
+                for &c in &some {
+                    check_fused(a, b, c);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn roots_and_rounding_equal_the_standard_library() {
+        let mut next = random();
+        for a in numbers().chain(std::iter::repeat_with(&mut next).take(5_000_000)) {
+            for (name, got, expected) in [
+                ("sqrt", software_square_root(a), a.sqrt()),
+                ("floor", f32::from_bits(floor([a.to_bits()])[0]), a.floor()),
+                ("ceil", f32::from_bits(ceil([a.to_bits()])[0]), a.ceil()),
+                ("trunc", f32::from_bits(trunc([a.to_bits()])[0]), a.trunc()),
+                ("round_even", f32::from_bits(round_even([a.to_bits()])[0]), a.round_ties_even()),
+            ] {
+                assert!(same(got, expected), "{name}({a:e}) gives {got:e}, not {expected:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_keep_their_order() {
+        assert_eq!(rotate([1, 2, 3, 4], 1), [2, 3, 4, 1]);
+        assert_eq!(splat::<3>([7]), [7, 7, 7]);
+        assert_eq!(within(-1, 4), [0]);
+        assert_eq!(within(3, 4), [u32::MAX]);
+        assert_eq!(within(4, 4), [0]);
+        assert_eq!(isub([5, 6], [1, 2]), [4, 4]);
+    }
+}
