@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod diagnostic;
+pub mod emit;
 pub mod expression;
 pub mod function;
 pub mod graph;

@@ -1,0 +1,3 @@
+//! Programs as code. Must not decide anything about them: what arrives here is compiled as it stands.
+
+pub mod rust;

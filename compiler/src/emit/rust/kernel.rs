@@ -1,0 +1,199 @@
+//! Kernels as plain Rust over the runtime's vector words.
+
+use crate::kernel::{Address, BufferId, Kernel, Op, Statement, Type, ValueId, VariableId};
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{format_ident, quote};
+
+/// The kernel as a function over an array of pointers to its buffers.
+pub fn kernel(kernel: &Kernel, name: &Ident) -> TokenStream {
+    let buffers = kernel.buffers.iter().enumerate().map(|(i, buffer)| {
+        let name = buffer_name(kernel, BufferId(i));
+        let i = Literal::usize_unsuffixed(i);
+        match buffer.writable {
+            true => quote!(let #name: *mut u32 = *buffers.add(#i);),
+            false => quote!(let #name: *const u32 = *buffers.add(#i);),
+        }
+    });
+    let variables = kernel.variables.iter().enumerate().map(|(i, ty)| {
+        let (name, lanes) = (variable_name(VariableId(i)), lanes(kernel, *ty));
+        quote!(let mut #name = [0_u32; #lanes];)
+    });
+    let task = value_name(kernel, kernel.task);
+    let body = statements(kernel, &kernel.body);
+    let docs = format!(" {} tasks.", kernel.tasks);
+    quote! {
+        #[doc = #docs]
+        unsafe fn #name(buffers: *const *mut u32, begin: usize, end: usize) {
+            unsafe {
+                #(#buffers)*
+                let mut #task = begin as i64;
+                while #task < end as i64 {
+                    #(#variables)*
+                    #body
+                    #task += 1;
+                }
+            }
+        }
+    }
+}
+
+fn lanes(kernel: &Kernel, ty: Type) -> Literal {
+    Literal::usize_unsuffixed(match ty {
+        Type::Vector => kernel.lanes,
+        Type::Scalar => 1,
+        Type::Index => unreachable!("an index has no lanes"),
+    })
+}
+
+/// `b0_input`: the number keeps two buffers of one name apart.
+fn buffer_name(kernel: &Kernel, id: BufferId) -> Ident {
+    let name: String =
+        kernel.buffers[id.0].name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format_ident!("b{}_{}", id.0, name)
+}
+
+fn variable_name(id: VariableId) -> Ident {
+    format_ident!("x{}", id.0)
+}
+
+fn value_name(kernel: &Kernel, id: ValueId) -> Ident {
+    match kernel.values[id.0] {
+        Type::Vector => format_ident!("v{}", id.0),
+        Type::Scalar => format_ident!("s{}", id.0),
+        Type::Index => format_ident!("i{}", id.0),
+    }
+}
+
+/// A sum of indices times constants, and a constant.
+fn sum(kernel: &Kernel, terms: &[(ValueId, i64)], offset: i64) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    let mut add = |negative: bool, term: TokenStream| {
+        tokens.extend(match (negative, tokens.is_empty()) {
+            (true, _) => quote!(- #term),
+            (false, true) => term,
+            (false, false) => quote!(+ #term),
+        });
+    };
+    for (index, stride) in terms {
+        let (index, size) = (value_name(kernel, *index), Literal::u64_unsuffixed(stride.unsigned_abs()));
+        let one = stride.unsigned_abs() == 1;
+        add(*stride < 0, if one { quote!(#index) } else { quote!(#index * #size) });
+    }
+    if offset != 0 || terms.is_empty() {
+        let size = Literal::u64_unsuffixed(offset.unsigned_abs());
+        add(offset < 0, quote!(#size));
+    }
+    tokens
+}
+
+fn address(kernel: &Kernel, address: &Address) -> TokenStream {
+    let (buffer, at) = (buffer_name(kernel, address.buffer), sum(kernel, &address.terms, address.offset));
+    quote!(#buffer, #at)
+}
+
+fn statements(kernel: &Kernel, body: &[Statement]) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    for statement in body {
+        tokens.extend(self::statement(kernel, statement));
+    }
+    tokens
+}
+
+fn statement(kernel: &Kernel, statement: &Statement) -> TokenStream {
+    match statement {
+        Statement::Let(value, op) => {
+            let (name, op) = (value_name(kernel, *value), self::op(kernel, kernel.values[value.0], op));
+            match kernel.values[value.0] {
+                Type::Index => quote!(let #name: i64 = #op;),
+                Type::Vector | Type::Scalar => quote!(let #name = #op;),
+            }
+        }
+        Statement::Set(variable, value) => {
+            let (variable, value) = (variable_name(*variable), value_name(kernel, *value));
+            quote!(#variable = #value;)
+        }
+        Statement::Store(to, value) => {
+            let (to, value) = (address(kernel, to), value_name(kernel, *value));
+            quote!(store(#to, #value);)
+        }
+        Statement::For { index, extent, body } => {
+            let (index, body) = (value_name(kernel, *index), statements(kernel, body));
+            let extent = Literal::usize_unsuffixed(*extent);
+            // A `for` over a range is a call per iteration in unoptimised builds.
+            quote! {
+                let mut #index: i64 = 0;
+                while #index < #extent { #body #index += 1; }
+            }
+        }
+        Statement::While { test, condition, body } => {
+            let (test, body) = (statements(kernel, test), statements(kernel, body));
+            let condition = value_name(kernel, *condition);
+            quote! {
+                loop {
+                    #test
+                    if #condition == [0] { break; }
+                    #body
+                }
+            }
+        }
+        Statement::If { condition, then, otherwise } => {
+            let (then, otherwise) = (statements(kernel, then), statements(kernel, otherwise));
+            let condition = value_name(kernel, *condition);
+            quote!(if #condition != [0] { #then } else { #otherwise })
+        }
+        // What a cache does is no part of plain Rust.
+        Statement::Prefetch(_) => TokenStream::new(),
+    }
+}
+
+fn op(kernel: &Kernel, ty: Type, op: &Op) -> TokenStream {
+    let name = |value: &ValueId| value_name(kernel, *value);
+    match op {
+        Op::Constant(bits) => {
+            let (bits, lanes) = (Literal::u32_unsuffixed(*bits), lanes(kernel, ty));
+            quote!([#bits; #lanes])
+        }
+        Op::Load(from) => {
+            let (from, lanes) = (address(kernel, from), lanes(kernel, ty));
+            quote!(load::<#lanes>(#from))
+        }
+        Op::Broadcast(from) => {
+            let (from, lanes) = (address(kernel, from), lanes(kernel, ty));
+            quote!(splat::<#lanes>(load(#from)))
+        }
+        Op::Splat(scalar) => {
+            let (scalar, lanes) = (name(scalar), lanes(kernel, ty));
+            quote!(splat::<#lanes>(#scalar))
+        }
+        Op::Apply(instruction, operands) => {
+            let (function, operands) = (format_ident!("{}", instruction.text()), operands.iter().map(name));
+            quote!(#function(#(#operands),*))
+        }
+        Op::Get(variable) => {
+            let variable = variable_name(*variable);
+            quote!(#variable)
+        }
+        Op::Rotate(vector, distance) => {
+            let (vector, distance) = (name(vector), Literal::usize_unsuffixed(*distance));
+            quote!(rotate(#vector, #distance))
+        }
+        Op::First(vector) => {
+            let vector = name(vector);
+            quote!([#vector[0]])
+        }
+        Op::IndexConstant(constant) => sum(kernel, &[], *constant),
+        Op::IndexSum(terms, offset) => sum(kernel, terms, *offset),
+        Op::IndexFrom(scalar) => {
+            let scalar = name(scalar);
+            quote!(i64::from(#scalar[0].cast_signed()))
+        }
+        Op::ScalarFrom(index) => {
+            let index = name(index);
+            quote!([#index as u32])
+        }
+        Op::IndexWithin(index, extent) => {
+            let (index, extent) = (name(index), sum(kernel, &[], *extent));
+            quote!(within(#index, #extent))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Programs emitted as Rust compute what their interpreter computes, to the bit.
+
+use ncnnc::{Arena, InstructionSet, Options};
+use ncnnc_compiler::instruction::Instruction;
+use ncnnc_compiler::kernel::interpret_program;
+
+#[path = "../src/programs.rs"]
+mod programs;
+
+include!(concat!(env!("OUT_DIR"), "/emitted.rs"));
+
+fn program(name: &str) -> ncnnc_compiler::kernel::Program {
+    programs::all().into_iter().find(|(other, _)| *other == name).expect("it is in the list").1
+}
+
+/// Any bits at all, the same in every run (splitmix64).
+fn random(seed: u64) -> impl FnMut() -> u32 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z >> 32) as u32
+    }
+}
+
+fn same(got: &[f32], expected: &[u32]) -> bool {
+    let any_nan = |word: u32| if f32::from_bits(word).is_nan() { u32::MAX } else { word };
+    got.iter().map(|value| any_nan(value.to_bits())).eq(expected.iter().map(|word| any_nan(*word)))
+}
+
+#[test]
+fn every_instruction_means_what_the_table_says() {
+    let program = program("Arithmetic");
+    let mut model = Arithmetic::new();
+    let mut next = random(1);
+    for round in 0..200 {
+        let inputs: Vec<Vec<u32>> =
+            (0..2).map(|_| (0..programs::VECTORS * 4).map(|_| next() >> (round % 3)).collect()).collect();
+        let expected = interpret_program(&program, &inputs);
+        let values: Vec<[f32; programs::VECTORS * 4]> =
+            inputs.iter().map(|words| std::array::from_fn(|i| f32::from_bits(words[i]))).collect();
+        let outputs = model.run(&values[0], &values[1]);
+        assert!(same(outputs.vectors_all, &expected[0]), "vectors, round {round}");
+        assert!(same(outputs._0, &expected[1]), "scalars, round {round}");
+    }
+}
+
+#[test]
+fn the_runtime_knows_exactly_the_instructions_of_the_table() {
+    let mut next = random(2);
+    for instruction in Instruction::ALL {
+        for _ in 0..10_000 {
+            let operands: Vec<u32> = (0..instruction.arity()).map(|_| next()).collect();
+            let got = ncnnc::words::by_name(instruction.text(), &operands)
+                .unwrap_or_else(|| panic!("the runtime lacks {}", instruction.text()));
+            let expected = instruction.lane(&operands);
+            assert!(same(&[f32::from_bits(got)], &[expected]), "{} of {operands:x?}", instruction.text());
+        }
+    }
+}
+
+#[test]
+fn loops_choices_and_sizes_that_depend_on_data() {
+    let program = program("Control");
+    let input: [f32; programs::ROWS * 4] = std::array::from_fn(|i| match i % 4 {
+        0 => i as f32 - 20.0,
+        1 => (i % 7) as f32,
+        _ => 0.25 * i as f32 - 3.0,
+    });
+    let words = input.iter().map(|value| value.to_bits()).collect();
+    let expected = interpret_program(&program, &[words]);
+    let mut arena = Arena::new();
+    for threads in 1..4 {
+        let mut in_arena = Control::in_arena_with_options(&mut arena, &Options::new().threads(threads));
+        let rows = in_arena.run(&input);
+        let count = expected[1][0] as usize;
+        assert!(count > 0 && count < programs::ROWS, "{count}");
+        assert_eq!((rows.shape(), rows.capacity()), ([count, 4], [programs::ROWS, 4]));
+        assert!(same(rows.values(), &expected[0][..count * 4]));
+    }
+}
+
+#[test]
+fn an_instruction_set_can_be_chosen() {
+    let model = Control::with_options(&Options::new().instruction_set(InstructionSet::Portable));
+    assert_eq!(model.instruction_set(), InstructionSet::Portable);
+}
+
+#[test]
+#[should_panic(expected = "neon is not available here, or the network was not compiled for it")]
+fn an_instruction_set_that_is_absent_is_refused() {
+    let _ = Control::with_options(&Options::new().instruction_set(InstructionSet::Neon));
+}
