@@ -2,7 +2,7 @@
 //!
 //! Owns the shape of a message and its plain text. Must not know where messages come from.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// A place in a file the user gave.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,11 @@ impl Diagnostic {
         Self { severity: Severity::Error, location: None, layer: None, message: message.into(), hint: None }
     }
 
+    /// A warning with nothing but a message.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
     /// The same, at a place.
     pub fn at(self, location: Location) -> Self {
         Self { location: Some(location), ..self }
@@ -75,12 +80,36 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning: ",
         })?;
         if let Some(layer) = &self.layer {
-            write!(f, "layer `{layer}`: ")?;
+            write!(f, "layer `{}`: ", Harmless(layer))?;
         }
-        f.write_str(&self.message)?;
+        write!(f, "{}", Harmless(&self.message))?;
         if let Some(hint) = &self.hint {
-            write!(f, "\n  help: {hint}")?;
+            write!(f, "\n  help: {}", Harmless(hint))?;
         }
         Ok(())
+    }
+}
+
+/// Text that may quote a stranger's file: control characters, which could command a terminal, are shown escaped.
+struct Harmless<'a>(&'a str);
+
+impl fmt::Display for Harmless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match character {
+            '\n' => f.write_char('\n'),
+            control if control.is_control() => write!(f, "{}", control.escape_default()),
+            other => f.write_char(other),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_names_cannot_command_the_terminal() {
+        let problem = Diagnostic::error("no layer makes `\u{1b}[2J`").layer("a\u{7}b").hint("é");
+        assert_eq!(problem.to_string(), "error: layer `a\\u{7}b`: no layer makes `\\u{1b}[2J`\n  help: é");
     }
 }

@@ -1,11 +1,11 @@
 //! Puts layers, in file order, together to a [`Model`]: names become blobs, shape hints are checked, and what consumes
 //! must come after what produces. Shared by the text and the binary form; must not know either grammar.
 
-use super::order;
+use super::order::Cycles;
 use super::parameters::{FEATURE_MASK, Parameters, SHAPE_HINTS, Value};
 use super::problems::{Place, Problems, excerpt};
 use super::{Blob, BlobId, Layer, Model};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use std::collections::{HashMap, HashSet};
 
 /// A name and where it is written.
@@ -76,7 +76,7 @@ impl Assembly {
         let index = self.layers.len();
         if let Some(first) = self.layer_names.get(&read.name.text) {
             let message = format!("an earlier layer{} has the same name", on_line(*first));
-            let warning = Diagnostic { severity: Severity::Warning, ..Diagnostic::error(message) };
+            let warning = Diagnostic::warning(message);
             let hint = "settings by layer name cannot tell them apart; rename one";
             self.problems.at(read.name.place, warning.layer(&read.name.text).hint(hint));
         } else {
@@ -117,9 +117,8 @@ impl Assembly {
     fn produce(&mut self, name: Name, producer: usize, layer: &str) -> BlobId {
         let id = BlobId(self.blobs.len());
         if let Some(first) = self.by_name.get(&name.text) {
-            let earlier = &self.layers.get(self.blobs[first.0].producer);
-            let by =
-                earlier.map_or("this layer itself".into(), |earlier| format!("layer `{}`", excerpt(&earlier.name)));
+            let earlier = self.layers.get(self.blobs[first.0].producer);
+            let by = earlier.map_or("this layer".into(), |earlier| format!("layer `{}`", excerpt(&earlier.name)));
             let place = on_line(self.blob_places[first.0]);
             let message =
                 format!("blob `{}` is produced a second time; {by}{place} produces it already", excerpt(&name.text));
@@ -152,41 +151,47 @@ impl Assembly {
     /// Checks what only the whole file shows and gives the model up, or everything that is wrong.
     pub fn finish(mut self) -> Result<Model, Vec<Diagnostic>> {
         let missing = std::mem::take(&mut self.missing);
-        let cycles = order::Cycles::find(&self.layers, &self.blobs, &missing, &self.by_name);
-        for Missing { consumer, name } in missing {
-            let layer = &self.layers[consumer];
-            let blob = excerpt(&name.text);
-            let problem = if let Some(id) = self.by_name.get(&name.text) {
-                let producer = self.blobs[id.0].producer;
-                let later = &self.layers[producer];
-                let place = on_line(self.blob_places[id.0]);
-                if producer == consumer {
-                    Diagnostic::error(format!("the layer reads `{blob}`, which it makes itself"))
-                        .hint("let it read another blob or name its output otherwise")
-                } else if let Some(length) = cycles.through(consumer, producer) {
-                    let message = format!(
-                        "`{blob}` is made by the later layer `{}`{place}, which depends on this one: a cycle of {length} layers",
-                        excerpt(&later.name)
-                    );
-                    Diagnostic::error(message)
-                        .hint("a network in ncnn's format has no loops; unroll it or feed the blob as an input")
-                } else {
-                    let message = format!("`{blob}` is made only later, by layer `{}`{place}", excerpt(&later.name));
-                    Diagnostic::error(message).hint("move that layer before this one: ncnn runs layers in file order")
-                }
-            } else if self.suspects.contains(&name.text) {
-                continue;
-            } else {
-                let input = format!("Input {blob} 0 1 {blob} 0=WIDTH 1=HEIGHT 2=CHANNELS");
-                Diagnostic::error(format!("no layer makes `{blob}`")).hint(format!(
-                    "correct the name, or declare an input with a line `{input}` and raise both counts in the second line"
-                ))
-            };
-            let problem = problem.layer(&layer.name);
-            self.problems.at(name.place, problem);
+        let cycles = Cycles::find(&self.layers, &self.blobs, &missing, &self.by_name);
+        for missing in missing {
+            if let Some(problem) = self.explain(&missing, &cycles) {
+                let problem = problem.layer(&self.layers[missing.consumer].name);
+                self.problems.at(missing.name.place, problem);
+            }
         }
         let warnings = self.problems.finish()?;
         Ok(Model { layers: self.layers, blobs: self.blobs, warnings })
+    }
+
+    /// Why an input cannot be had; nothing when a layer that could not be read may have made it.
+    fn explain(&self, Missing { consumer, name }: &Missing, cycles: &Cycles) -> Option<Diagnostic> {
+        let blob = excerpt(&name.text);
+        let Some(id) = self.by_name.get(&name.text) else {
+            let input = format!("Input {blob} 0 1 {blob} 0=WIDTH 1=HEIGHT 2=CHANNELS");
+            let hint = if name.place.line > 0 {
+                format!(
+                    "correct the name, or declare an input with a line `{input}` and raise both counts in the second line"
+                )
+            } else {
+                "every blob must be the output of a layer; an input of the network that of an Input layer".into()
+            };
+            let unknown = !self.suspects.contains(&name.text);
+            return unknown.then(|| Diagnostic::error(format!("no layer makes `{blob}`")).hint(hint));
+        };
+        let producer = self.blobs[id.0].producer;
+        if producer == *consumer {
+            let problem = Diagnostic::error(format!("the layer reads `{blob}`, which it makes itself"));
+            return Some(problem.hint("let it read another blob or name its output otherwise"));
+        }
+        let later = excerpt(&self.layers[producer].name);
+        let line = on_line(self.blob_places[id.0]);
+        Some(match cycles.through(*consumer, producer) {
+            Some(length) => Diagnostic::error(format!(
+                "`{blob}` is made by the later layer `{later}`{line}, which depends on this one: a cycle of {length} layers"
+            ))
+            .hint("a network in ncnn's format has no loops; unroll it or feed the blob as an input"),
+            None => Diagnostic::error(format!("`{blob}` is made only later, by layer `{later}`{line}"))
+                .hint("move that layer before this one: ncnn runs layers in file order"),
+        })
     }
 }
 
@@ -213,9 +218,8 @@ fn shape_hints(parameters: &Parameters, outputs: usize) -> Result<Vec<Option<Vec
         return Ok(Vec::new());
     }
     if outputs == 0 {
-        let message = "parameter 30 claims shapes of outputs, but the layer has none".into();
-        let problem: Result<_, Diagnostic> = problem(message);
-        return problem.map_err(|problem| Diagnostic { severity: Severity::Warning, ..problem });
+        let message = "parameter 30 claims shapes of outputs, but the layer has none";
+        return Err(Diagnostic::warning(message).hint("leave it out"));
     }
     let step = numbers.len() / outputs;
     if !numbers.len().is_multiple_of(outputs) || (step != 4 && step != 5) {

@@ -9,7 +9,7 @@ use super::layer_index::{CUSTOM_BIT, LAYER_KINDS};
 use super::parameters::{COUNT, Parameters, Value};
 use super::problems::Place;
 use super::{MOST_LAYERS, Model};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use std::sync::Arc;
 
 /// Ends the parameters of a layer.
@@ -97,8 +97,7 @@ impl Reader<'_> {
         let rest = self.bytes.len() - self.position;
         if rest > 0 {
             let problem =
-                Diagnostic::error(format!("{rest} bytes follow the last layer; they are ignored, as ncnn does"));
-            let problem = Diagnostic { severity: Severity::Warning, ..problem };
+                Diagnostic::warning(format!("{rest} bytes follow the last layer; they are ignored, as ncnn does"));
             self.assembly.problems.at(place(self.position), problem.hint("the number of layers may be wrong"));
         }
         Ok(())
@@ -162,8 +161,7 @@ impl Reader<'_> {
                 _ => Value::Word(self.word(&format!("parameter {id}"), Some(layer))?.cast_unsigned()),
             };
             if parameters.set(id, value, place(start)) {
-                let problem = Diagnostic::error(format!("parameter {id} is given twice; the last one counts"));
-                let problem = Diagnostic { severity: Severity::Warning, ..problem };
+                let problem = Diagnostic::warning(format!("parameter {id} is given twice; the last one counts"));
                 self.assembly.problems.at(place(start), problem.layer(layer).hint("one of them has no effect"));
             }
         }

@@ -66,10 +66,10 @@ impl Problems {
     }
 }
 
-/// At most 40 characters of what a file holds, safe to print within a message.
+/// At most 40 characters of what a file holds, for use within a message.
 pub(super) fn excerpt(text: &str) -> String {
     const MOST: usize = 40;
-    let mut shown: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    let mut shown: String = text.chars().take(MOST).collect();
     if text.chars().nth(MOST).is_some() {
         shown.push('…');
     }

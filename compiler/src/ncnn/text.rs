@@ -11,7 +11,7 @@ use super::number;
 use super::parameters::Parameters;
 use super::problems::{Place, excerpt};
 use super::{MAGIC, MOST_LAYERS, Model};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use std::sync::Arc;
 
 /// The longest name or word ncnn reads, in bytes.
@@ -95,10 +95,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The two counts of the second line.
-struct Counts {
-    layers: Option<i32>,
-    blobs: Option<i32>,
+/// A count of the second line and its place; none when it is no count.
+#[derive(Clone, Copy)]
+struct Count {
+    value: Option<i32>,
     place: Place,
 }
 
@@ -113,8 +113,8 @@ pub(super) fn read(path: &str, bytes: &[u8]) -> Result<Model, Vec<Diagnostic>> {
     let text = String::from_utf8_lossy(bytes);
     let mut reader = Reader { cursor: Cursor::new(&text), assembly: Assembly::new(path), path: path.into() };
     reader.check_characters(bytes);
-    if let Some(counts) = reader.header() {
-        reader.layers(&counts);
+    if let Some((layers, blobs)) = reader.header() {
+        reader.layers(layers, blobs);
     }
     reader.assembly.finish()
 }
@@ -125,8 +125,7 @@ impl<'a> Reader<'a> {
     }
 
     fn warn(&mut self, place: Place, message: impl Into<String>, hint: impl Into<String>) {
-        let problem = Diagnostic { severity: Severity::Warning, ..Diagnostic::error(message) };
-        self.assembly.problems.at(place, problem.hint(hint));
+        self.assembly.problems.at(place, Diagnostic::warning(message).hint(hint));
     }
 
     /// Reports bytes that no text file holds, each kind once.
@@ -160,7 +159,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The magic number and the counts; nothing when this is no param file at all.
-    fn header(&mut self) -> Option<Counts> {
+    fn header(&mut self) -> Option<(Count, Count)> {
         let start = self.cursor.place;
         let Some((magic, place)) = self.cursor.word_anywhere() else {
             self.error(start, "the file is empty", format!("a param file starts with {MAGIC}"));
@@ -175,46 +174,35 @@ impl<'a> Reader<'a> {
             );
             return None;
         }
-        let mut counts = Counts { layers: None, blobs: None, place: self.cursor.place };
-        for what in ["layers", "blobs"] {
-            let Some((word, place)) = self.cursor.word_anywhere() else {
-                let hint = "the second line gives both counts, such as `3 3`";
-                self.error(self.cursor.place, format!("the number of {what} is missing"), hint);
-                return None;
-            };
-            let count = self.count(word, place, what, 1);
-            if what == "layers" {
-                (counts.layers, counts.place) = (count, place);
-            } else {
-                counts.blobs = count;
-            }
-        }
-        Some(counts)
+        let layers = self.file_count("layers")?;
+        Some((layers, self.file_count("blobs")?))
     }
 
-    /// A count of layers, blobs, inputs or outputs, reported when it is none.
-    fn count(&mut self, word: &str, place: Place, what: &str, least: i32) -> Option<i32> {
-        let shown = excerpt(word);
-        let Some(count) = number::integer(word) else {
-            self.error(
-                place,
-                format!("the number of {what} is `{shown}`"),
-                "it must be a whole number in decimal digits",
-            );
+    fn file_count(&mut self, what: &str) -> Option<Count> {
+        let Some((word, place)) = self.cursor.word_anywhere() else {
+            let hint = "the second line gives both counts, such as `3 3`";
+            self.error(self.cursor.place, format!("the number of {what} is missing"), hint);
             return None;
         };
-        if !(least..=MOST_LAYERS).contains(&count) {
-            let hint = format!("ncnn allows {least} to {MOST_LAYERS}");
-            self.error(place, format!("the number of {what} is {count}"), hint);
-            return None;
-        }
-        Some(count)
+        let value = self.count(word, what, 1).map_err(|problem| self.assembly.problems.at(place, problem));
+        Some(Count { value: value.ok(), place })
     }
 
-    fn layers(&mut self, counts: &Counts) {
+    /// A count of layers, blobs, inputs or outputs, or what is wrong with it.
+    fn count(&self, word: &str, what: &str, least: i32) -> Result<i32, Diagnostic> {
+        match number::integer(word) {
+            Some(count) if (least..=MOST_LAYERS).contains(&count) => Ok(count),
+            Some(_) | None => {
+                let message = format!("the number of {what} is `{}`", excerpt(word));
+                Err(Diagnostic::error(message).hint(format!("ncnn allows {least} to {MOST_LAYERS}, in decimal digits")))
+            }
+        }
+    }
+
+    fn layers(&mut self, layers: Count, blobs: Count) {
         let mut read = 0;
         while self.next_layer() {
-            if counts.layers.is_some_and(|layers| read == layers) {
+            if layers.value.is_some_and(|layers| read == layers) {
                 let message =
                     format!("this and what follows is ignored, as ncnn does: the file promises {read} layers");
                 self.warn(
@@ -230,17 +218,17 @@ impl<'a> Reader<'a> {
             self.layer();
             read = read.saturating_add(1);
         }
-        if let Some(promised) = counts.layers.filter(|promised| *promised > read) {
+        if let Some(promised) = layers.value.filter(|promised| *promised > read) {
             let message = format!("the file promises {promised} layers but holds {read}");
             self.error(
-                counts.place,
+                layers.place,
                 message,
                 "correct the first number of the second line, or restore the missing layers",
             );
         }
         // Words of unreadable layers would make this number wrong.
-        if let Some(promised) = counts.blobs.filter(|_| !self.assembly.problems.any_errors()) {
-            self.check_blob_count(promised, counts.place);
+        if let Some(promised) = blobs.value.filter(|_| !self.assembly.problems.any_errors()) {
+            self.check_blob_count(promised, blobs.place);
         }
     }
 
@@ -324,12 +312,14 @@ impl<'a> Reader<'a> {
             let problem = Diagnostic::error(message).hint(format!("ncnn reads names of at most {LONGEST_NAME} bytes"));
             self.assembly.problems.at(place, with_layer(problem, layer));
         }
-        Some(Name { text: word.into(), place })
+        // Messages about the layer repeat its name, so its length must stay bounded.
+        Some(Name { text: word[..word.floor_char_boundary(LONGEST_NAME)].into(), place })
     }
 
     fn header_count(&mut self, what: &str, layer: &str) -> Option<i32> {
-        let name = self.name(&format!("number of {what}"), Some(layer))?;
-        self.count(&name.text, name.place, what, 0)
+        let word = self.name(&format!("number of {what}"), Some(layer))?;
+        let count = self.count(&word.text, what, 0);
+        count.map_err(|problem| self.assembly.problems.at(word.place, problem.layer(layer))).ok()
     }
 
     /// The name of an input or output, where the line has one.

@@ -51,7 +51,9 @@ impl Reader<'_> {
         let number = number::integer(id);
         let (Some(number), Some(b'=')) = (number, self.cursor.peek()) else {
             let rest = self.cursor.take_while(|byte| !is_space(byte));
-            let message = format!("`{}` is no parameter", excerpt(&format!("{id}{rest}")));
+            let word = format!("{id}{rest}");
+            self.assembly.suspect(&word);
+            let message = format!("`{}` is no parameter", excerpt(&word));
             let hint = format!("{FORM}; if it is the name of a blob, the counts before it are too small");
             self.about(layer, place, Severity::Error, message, &hint);
             return;
@@ -185,7 +187,7 @@ impl Reader<'_> {
                 return Some(number);
             }
             (Err(NotAFloat::TooLarge), _) => "the largest value is 3.4028235e38",
-            (Err(NotAFloat::Malformed), Taken::Int) if number::float(token).is_ok() => {
+            (Err(NotAFloat::Malformed), Taken::Int) if number::is_float(token) => {
                 "the first element makes this an array of integers; write that with a `.`, too"
             }
             (Err(NotAFloat::Malformed), _) if is_not_finite(token) => NOT_FINITE,
