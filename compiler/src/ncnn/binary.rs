@@ -145,11 +145,7 @@ impl Reader<'_> {
             if number == END {
                 return Ok(parameters);
             }
-            let base = match number {
-                ..=STRING => STRING,
-                ..=ARRAY => ARRAY,
-                _ => 0,
-            };
+            let base = [STRING, ARRAY].into_iter().find(|base| number <= *base).unwrap_or(0);
             let id = if base == 0 { i64::from(number) } else { i64::from(base) - i64::from(number) };
             let Some(id) = u32::try_from(id).ok().filter(|id| *id < COUNT) else {
                 let message = format!("parameter {id} doesn't exist; ncnn has 0 to 31");

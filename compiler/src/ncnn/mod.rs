@@ -18,7 +18,7 @@ mod text;
 mod weights;
 
 pub use parameters::{Parameters, Value};
-pub use weights::{Storage, WeightReader, WeightValues, Weights, read_weights};
+pub use weights::{ReadArrays, Storage, WeightReader, WeightValues, Weights, read_weights};
 
 use crate::diagnostic::{Diagnostic, Location};
 

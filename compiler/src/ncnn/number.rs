@@ -166,6 +166,24 @@ mod tests {
         assert_eq!(float(token).unwrap().to_bits(), 0x3f80_0000);
     }
 
+    /// Decimals beside the middle of two floats, with the bits ncnn 1.0.20261020 reads them as (each printed by a net
+    /// with one BinaryOp that multiplies 1 by the literal). The nearest float is another one each time.
+    #[test]
+    fn rounding_equals_ncnns() {
+        let cases = [
+            ("7.980427638707745e-14", 0x29b3_b408),
+            ("7.481159738058221556068e-15", 0x2806_c4c2),
+            ("3.8915030658245086669533e-1", 0x3ec7_3eb6),
+            ("22489068886414065664.22", 0x5f9c_0c9c),
+            ("361920.359374999999999638080", 0x48b0_b80c),
+            ("12139743616402718721.2140", 0x5f28_7908),
+        ];
+        for (token, bits) in cases {
+            assert_eq!(float(token).map(f32::to_bits), Ok(bits), "{token}");
+            assert_ne!(token.parse::<f32>().map(f32::to_bits), Ok(bits), "{token} tells nothing");
+        }
+    }
+
     #[test]
     fn literals_read_back() {
         let mut bits = 1u32;

@@ -13,12 +13,13 @@ fn render(problems: &[Diagnostic]) -> String {
 }
 
 /// Everything but places and warnings.
-fn substance(model: &Model) -> (Vec<Blob>, Vec<(String, String, Vec<BlobId>, Vec<BlobId>, Parameters)>) {
-    let layers = model.layers.iter().map(|layer| {
-        let Layer { kind, name, inputs, outputs, parameters, .. } = layer.clone();
-        (kind, name, inputs, outputs, parameters)
-    });
-    (model.blobs.clone(), layers.collect())
+fn substance(model: &Model) -> Model {
+    let nowhere = Location { path: String::new(), line: 0, column: 0 };
+    let mut bare = Model { warnings: Vec::new(), ..model.clone() };
+    for layer in &mut bare.layers {
+        layer.location = nowhere.clone();
+    }
+    bare
 }
 
 const SMALL: &str = "7767517\n3 4\n\

@@ -57,7 +57,7 @@ impl<'a> Cursor<'a> {
         let ends_line = byte == b'\n' || byte == b'\r' && self.peek() != Some(b'\n');
         if ends_line {
             self.place = Place { line: self.place.line.saturating_add(1), column: 1 };
-        } else if !self.peek().is_some_and(|next| next & 0xc0 == 0x80) {
+        } else if self.peek().is_none_or(|next| next & 0xc0 != 0x80) {
             // Columns count characters: a character ends where no continuation byte follows.
             self.place.column = self.place.column.saturating_add(1);
         }

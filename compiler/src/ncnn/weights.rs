@@ -260,19 +260,16 @@ fn halves(bytes: &[u8], count: usize) -> impl ExactSizeIterator<Item = u16> {
     bytes[..count * 2].chunks_exact(2).map(|half| u16::from_le_bytes([half[0], half[1]]))
 }
 
-/// Reads the weights of every layer. `read` is the operator table's knowledge: it reads the arrays of a layer in load
-/// order.
+/// What the operator table knows: reads the arrays of a layer in load order.
+pub type ReadArrays<'a> = dyn Fn(&Layer, &mut WeightReader) -> Result<Vec<Weights>, Vec<Diagnostic>> + 'a;
+
+/// Reads the weights of every layer.
 ///
 /// # Errors
 ///
 /// The first layer whose arrays cannot be read, with everything `read` says of it (what follows cannot be found then),
 /// or bytes left at the end.
-pub fn read_weights(
-    model: &mut Model,
-    path: &str,
-    bytes: &[u8],
-    read: &dyn Fn(&Layer, &mut WeightReader) -> Result<Vec<Weights>, Vec<Diagnostic>>,
-) -> Result<(), Vec<Diagnostic>> {
+pub fn read_weights(model: &mut Model, path: &str, bytes: &[u8], read: &ReadArrays<'_>) -> Result<(), Vec<Diagnostic>> {
     let mut position = 0;
     for layer in &mut model.layers {
         let mut reader = WeightReader { path, layer: &layer.name, bytes, position };
