@@ -97,6 +97,14 @@ impl Operation {
         }
     }
 
+    /// Multiply-adds, where it is a contraction.
+    pub fn macs(&self) -> u64 {
+        match self {
+            Self::Nest(nest) => nest.macs(),
+            Self::Routine(_) => 0,
+        }
+    }
+
     /// The tensors it reads.
     pub fn reads(&self) -> Vec<TensorId> {
         match self {

@@ -10,6 +10,18 @@ pub(crate) fn shape_text(shape: &[usize]) -> String {
 
 impl Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.sources_text())?;
+        for operation in &self.operations {
+            f.write_str(&self.operation_text(operation))?;
+        }
+        f.write_str(&self.outputs_text())
+    }
+}
+
+impl Graph {
+    /// Inputs and constants, a line each.
+    pub fn sources_text(&self) -> String {
+        let mut text = String::new();
         for tensor in &self.tensors {
             let kind = match tensor.source {
                 Source::Input => "input",
@@ -20,20 +32,20 @@ impl Display for Graph {
                 Element::F32 => "f32",
                 Element::I32 => "i32",
             };
-            writeln!(f, "{kind} {}: {element}[{}]", tensor.name, shape_text(&tensor.shape))?;
+            text += &format!("{kind} {}: {element}[{}]\n", tensor.name, shape_text(&tensor.shape));
         }
-        for operation in &self.operations {
-            f.write_str(&self.operation_text(operation))?;
-        }
-        for output in &self.outputs {
-            let tensor = &self.tensor(output.view.tensor).name;
-            writeln!(f, "output {}: [{}] from {tensor}", output.name, shape_text(&output.view.shape))?;
-        }
-        Ok(())
+        text
     }
-}
 
-impl Graph {
+    /// Outputs, a line each.
+    pub fn outputs_text(&self) -> String {
+        let output_text = |output: &super::Output| {
+            let tensor = &self.tensor(output.view.tensor).name;
+            format!("output {}: [{}] from {tensor}\n", output.name, shape_text(&output.view.shape))
+        };
+        self.outputs.iter().map(output_text).collect()
+    }
+
     /// One operation as a few lines.
     pub fn operation_text(&self, operation: &Operation) -> String {
         match operation {

@@ -1,6 +1,6 @@
 //! Checks that a graph keeps its own rules. A failure is a defect of the compiler, never of the user's model.
 
-use super::{Access, Combine, Graph, Nest, Operation, Outside, Source};
+use super::{Access, Combine, Factor, Graph, Nest, Operation, Outside, Source};
 use crate::expression::{Expression, Node};
 
 impl Graph {
@@ -34,6 +34,8 @@ impl Graph {
     fn verify_nest(&self, nest: &Nest) {
         let parallel = nest.parallel.len();
         assert!(nest.axes().all(|axis| axis.extent > 0), "{}: an empty loop", nest.name);
+        let no_loops = nest.parallel.is_empty() || nest.reduction.as_ref().is_some_and(|r| r.axes.is_empty());
+        assert!(!no_loops, "{}: a nest or a reduction without loops", nest.name);
         for access in nest.reads.iter().chain([&nest.write]) {
             self.verify_access(nest, access);
         }
@@ -55,6 +57,11 @@ impl Graph {
         assert_eq!(access.shape.iter().product::<usize>(), tensor.elements(), "{}: a view of {name}", nest.name);
         assert_eq!(access.shape.len(), access.index.len(), "{}: indices of {name}", nest.name);
         let extents: Vec<usize> = nest.axes().map(|axis| axis.extent).collect();
+        for term in access.index.iter().flat_map(|index| &index.terms) {
+            if let Factor::Table(table) = &term.factor {
+                assert_eq!(table.len(), extents[term.axis.0], "{}: a table for {name}", nest.name);
+            }
+        }
         for (index, extent) in access.index.iter().zip(&access.shape) {
             let (low, high) = index.bounds(&extents);
             assert!(
@@ -71,9 +78,14 @@ impl super::Index {
     pub fn bounds(&self, extents: &[usize]) -> (i64, i64) {
         let (mut low, mut high) = (self.offset, self.offset);
         for term in &self.terms {
-            let values = (0..extents[term.axis.0]).map(|i| term.factor.at(i));
-            low += values.clone().min().unwrap_or(0);
-            high += values.max().unwrap_or(0);
+            let (least, most) = match &term.factor {
+                Factor::Stride(stride) => (0, stride * (extents[term.axis.0] as i64 - 1)),
+                Factor::Table(table) => {
+                    (table.iter().copied().min().unwrap_or(0), table.iter().copied().max().unwrap_or(0))
+                }
+            };
+            low += least.min(most);
+            high += least.max(most);
         }
         (low, high)
     }

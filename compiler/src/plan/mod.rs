@@ -1,0 +1,95 @@
+//! What is computed, to the bit: a graph and, for each operation, the numerics that its mathematics leaves open.
+//!
+//! Owns the order of every sum and the text form of a plan. The interpreters here define the truth: compiled code equals
+//! [`interpret`] bit for bit, and [`interpret_real`] is what errors are measured against. Must not know vector widths,
+//! caches or targets.
+
+mod arithmetic;
+mod batch;
+mod interpret;
+mod nest;
+mod print;
+mod routines;
+mod verify;
+
+pub use interpret::{RealValue, Value, interpret, interpret_real};
+
+pub use crate::mode::Mode;
+
+use crate::graph::{Combine, Graph, Operation, Reduction};
+
+/// Channels of one block of a contraction's chain. Activations are laid out in blocks of 16 channels on every target
+/// (one AVX-512 register, two of AVX2, four of NEON), so a kernel walks a block's channels innermost for free.
+pub const CHANNEL_BLOCK: usize = 16;
+
+/// Partial results of a long reduction: one AVX-512 register of floats; narrower machines hold them in two or four.
+pub const LANES: usize = 16;
+
+/// Terms up to which a reduction stays one chain. Below four rounds of [`LANES`] the final tree costs more than it saves.
+pub const LONGEST_CHAIN: usize = 64;
+
+/// In which order the terms of a reduction come together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// One after the other: blocks of `block` iterations of the first axis outermost, then the other axes in order, then
+    /// the iteration within the block. A block of 1 is the order of the axes.
+    Chain {
+        /// Iterations of the first axis in a block; the last block may be shorter.
+        block: usize,
+    },
+    /// Term number `i`, row-major over the axes, goes to lane `i` modulo the number of lanes, a power of two. Every lane
+    /// begins with the start. At the end lane `j` takes lane `j + n/2` as a term for each `j < n/2`, then the same with
+    /// half as many lanes, down to one.
+    Lanes(usize),
+}
+
+/// How one operation is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Numerics {
+    /// Nothing is open: every element is one expression, or a routine with a definition of its own.
+    Plain,
+    /// A reduction term by term in this order.
+    Direct(Order),
+}
+
+/// A network with its numerics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What is computed.
+    pub graph: Graph,
+    /// How, for each operation of the graph.
+    pub numerics: Vec<Numerics>,
+    /// What the user allowed.
+    pub mode: Mode,
+}
+
+impl Plan {
+    /// Fixes the numerics of a graph.
+    pub fn new(graph: Graph, mode: Mode) -> Self {
+        let numerics = graph.operations.iter().map(direct).collect();
+        let plan = Self { graph, numerics, mode };
+        plan.verify();
+        plan
+    }
+}
+
+/// The numerics of an operation by its plain definition.
+fn direct(operation: &Operation) -> Numerics {
+    match operation {
+        Operation::Nest(nest) => match &nest.reduction {
+            Some(reduction) => Numerics::Direct(order(reduction)),
+            None => Numerics::Plain,
+        },
+        Operation::Routine(_) => Numerics::Plain,
+    }
+}
+
+fn order(reduction: &Reduction) -> Order {
+    match reduction.combine {
+        Combine::FusedSum => Order::Chain { block: CHANNEL_BLOCK },
+        Combine::Sum | Combine::Product | Combine::Maximum | Combine::Minimum => {
+            let terms: usize = reduction.axes.iter().map(|axis| axis.extent).product();
+            if terms <= LONGEST_CHAIN { Order::Chain { block: 1 } } else { Order::Lanes(LANES) }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Interprets one nest: naively as to what it computes, in batches as to how.
+
+use super::Order;
+use super::arithmetic::{Arithmetic, Evaluator};
+use super::batch::{Buffer, Positions, outside_value};
+use crate::graph::{Combine, Graph, Nest, Reduction};
+use crate::instruction::Instruction;
+use std::ops::Range;
+
+/// Elements evaluated at a time: their expressions' intermediate values stay in the first-level cache.
+const BATCH: usize = 256;
+
+/// A loop this long is worth being the batch where it is, innermost, because its reads lie side by side.
+const LONG_ENOUGH: usize = 16;
+
+/// Iterations below which a second thread costs more than it saves.
+const THREAD_ITERATIONS: usize = 1 << 18;
+
+/// A nest made ready: positions tabulated, loops divided into the batch and the others.
+struct Prepared<'a, A: Arithmetic> {
+    nest: &'a Nest,
+    order: Order,
+    reads: Vec<Read<'a, A>>,
+    /// The loop walked in batches; the nest's number of parallel loops when it has none.
+    batch: usize,
+    batch_extent: usize,
+    /// Extents of the parallel loops, the batch's replaced by its number of batches.
+    outer: Vec<usize>,
+}
+
+struct Read<'a, A: Arithmetic> {
+    positions: Positions,
+    buffer: Buffer<'a, A>,
+    outside: A::Value,
+}
+
+impl<A: Arithmetic> Read<'_, A> {
+    fn load(&self, iteration: &[usize], first: usize, row: &mut [A::Value]) {
+        self.positions.load(self.buffer, self.outside, iteration, first, row);
+    }
+}
+
+/// Carries out `nest` and writes what it computes into `target`, its tensor's values.
+pub(super) fn run<'a, A: Arithmetic>(
+    graph: &'a Graph,
+    nest: &'a Nest,
+    order: Order,
+    buffer: impl Fn(crate::graph::TensorId) -> Buffer<'a, A>,
+    target: &mut [A::Value],
+) {
+    let batch = batch_axis(nest);
+    let read = |access: &crate::graph::Access| Read {
+        positions: Positions::new(nest, access, batch),
+        buffer: buffer(access.tensor),
+        outside: outside_value::<A>(access, graph.tensor(access.tensor).element),
+    };
+    let reads = nest.reads.iter().map(read).collect();
+    let batch_extent = nest.parallel[batch].extent;
+    let mut outer: Vec<usize> = nest.parallel.iter().map(|axis| axis.extent).collect();
+    outer[batch] = batch_extent.div_ceil(BATCH);
+    let prepared = Prepared { nest, order, reads, batch, batch_extent, outer };
+    let units: usize = prepared.outer.iter().product();
+    let write = Positions::new(nest, &nest.write, batch);
+    let mut values = prepared.compute(units).into_iter().flatten();
+    prepared.each_unit(0..units, |iteration, first, count| {
+        for (position, value) in write.positions(iteration, first, count).zip(&mut values) {
+            target[position] = value;
+        }
+    });
+}
+
+/// The loop to walk in batches: the innermost parallel one, or the longest when that is short.
+fn batch_axis(nest: &Nest) -> usize {
+    let innermost = nest.parallel.len() - 1;
+    if nest.parallel[innermost].extent >= LONG_ENOUGH {
+        return innermost;
+    }
+    (0..nest.parallel.len()).max_by_key(|axis| nest.parallel[*axis].extent).unwrap_or(innermost)
+}
+
+impl<A: Arithmetic> Prepared<'_, A> {
+    /// The values of every unit in order, in one part for each thread.
+    fn compute(&self, units: usize) -> Vec<Vec<A::Value>> {
+        let iterations: usize = self.nest.axes().map(|axis| axis.extent).product();
+        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = available.min(iterations / THREAD_ITERATIONS + 1).min(units);
+        let share = |thread: usize| units * thread / threads..units * (thread + 1) / threads;
+        std::thread::scope(|scope| {
+            let workers: Vec<_> =
+                (1..threads).map(|thread| scope.spawn(move || Worker::new(self).values(share(thread)))).collect();
+            let mut parts = vec![Worker::new(self).values(share(0))];
+            parts.extend(workers.into_iter().map(|worker| worker.join().expect("interpreting doesn't panic")));
+            parts
+        })
+    }
+
+    /// Calls `body` for each batch of a range of them with the iteration of the other loops, the first iteration of the
+    /// batch loop and the number of its iterations.
+    fn each_unit(&self, units: Range<usize>, mut body: impl FnMut(&[usize], usize, usize)) {
+        let mut iteration = vec![0; self.nest.axes().count()];
+        for unit in units {
+            let mut rest = unit;
+            for (axis, extent) in self.outer.iter().enumerate().rev() {
+                iteration[axis] = rest % extent;
+                rest /= extent;
+            }
+            let first = std::mem::take(&mut iteration[self.batch]) * BATCH;
+            body(&iteration, first, BATCH.min(self.batch_extent - first));
+        }
+    }
+}
+
+/// One thread's state.
+struct Worker<'a, A: Arithmetic> {
+    prepared: &'a Prepared<'a, A>,
+    store: Evaluator<A>,
+    reduction: Option<Accumulation<'a, A>>,
+}
+
+/// A reduction in progress for one batch.
+struct Accumulation<'a, A: Arithmetic> {
+    prepared: &'a Prepared<'a, A>,
+    reduction: &'a Reduction,
+    start: Evaluator<A>,
+    term: Evaluator<A>,
+    /// The two operands of a contraction whose factors are plain reads.
+    factors: Option<(usize, usize)>,
+    rows: (Vec<A::Value>, Vec<A::Value>),
+    /// One row of partial results for each lane.
+    lanes: Vec<Vec<A::Value>>,
+}
+
+impl<'a, A: Arithmetic> Worker<'a, A> {
+    fn new(prepared: &'a Prepared<'a, A>) -> Self {
+        let width = BATCH.min(prepared.batch_extent);
+        let reduction = prepared.nest.reduction.as_ref().map(|reduction| Accumulation::new(prepared, reduction, width));
+        Self { prepared, store: Evaluator::new(&prepared.nest.store, width), reduction }
+    }
+
+    fn values(&mut self, units: Range<usize>) -> Vec<A::Value> {
+        let mut values = Vec::new();
+        let prepared = self.prepared;
+        prepared.each_unit(units, |iteration, first, count| {
+            let reduced = self.reduction.as_mut().map(|reduction| reduction.run(iteration, first, count));
+            self.store.evaluate(count, |operand, row| match (prepared.reads.get(operand), reduced) {
+                (Some(read), _) => read.load(iteration, first, row),
+                (None, Some(reduced)) => row.copy_from_slice(reduced),
+                (None, None) => unreachable!("the verifier has checked the operands"),
+            });
+            values.extend_from_slice(&self.store.result(0)[..count]);
+        });
+        values
+    }
+}
+
+impl<'a, A: Arithmetic> Accumulation<'a, A> {
+    fn new(prepared: &'a Prepared<'a, A>, reduction: &'a Reduction, width: usize) -> Self {
+        let term = Evaluator::new(&reduction.term, width);
+        let factors = match (reduction.combine, term.plain_reads().as_deref()) {
+            (Combine::FusedSum, Some(&[first, second])) => Some((first, second)),
+            _ => None,
+        };
+        let row = vec![A::Value::default(); width];
+        let lanes = match prepared.order {
+            Order::Chain { .. } => 1,
+            Order::Lanes(lanes) => lanes,
+        };
+        Self {
+            prepared,
+            reduction,
+            start: Evaluator::new(&reduction.start, width),
+            term,
+            factors,
+            rows: (row.clone(), row.clone()),
+            lanes: vec![row; lanes],
+        }
+    }
+
+    /// The reduction's results for one batch.
+    fn run(&mut self, outer: &[usize], first: usize, count: usize) -> &[A::Value] {
+        let reads = &self.prepared.reads;
+        self.start.evaluate(count, |operand, row| reads[operand].load(outer, first, row));
+        for lane in &mut self.lanes {
+            lane[..count].copy_from_slice(&self.start.result(0)[..count]);
+        }
+        let mut iteration = outer.to_vec();
+        match self.prepared.order {
+            Order::Chain { block } => self.chain(block, &mut iteration, first, count),
+            Order::Lanes(lanes) => self.strided_lanes(lanes, &mut iteration, first, count),
+        }
+        &self.lanes[0][..count]
+    }
+
+    fn chain(&mut self, block: usize, iteration: &mut [usize], first: usize, count: usize) {
+        let outermost = self.prepared.nest.parallel.len();
+        let extent = self.reduction.axes[0].extent;
+        for begin in (0..extent).step_by(block) {
+            let end = extent.min(begin + block);
+            loop {
+                for i in begin..end {
+                    iteration[outermost] = i;
+                    self.accumulate(0, iteration, first, count);
+                }
+                if !self.advance(iteration, 1) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn strided_lanes(&mut self, lanes: usize, iteration: &mut [usize], first: usize, count: usize) {
+        for lane in (0..lanes).cycle() {
+            self.accumulate(lane, iteration, first, count);
+            if !self.advance(iteration, 0) {
+                break;
+            }
+        }
+        let mut half = lanes / 2;
+        while half > 0 {
+            let (kept, folded) = self.lanes.split_at_mut(half);
+            for (there, term) in kept.iter_mut().zip(folded.iter()) {
+                combine_rows::<A>(self.reduction.combine, &mut there[..count], &term[..count]);
+            }
+            half /= 2;
+        }
+    }
+
+    /// Steps the reduction's loops from loop `from` on, row-major; false when they start over.
+    fn advance(&self, iteration: &mut [usize], from: usize) -> bool {
+        let outermost = self.prepared.nest.parallel.len();
+        for (at, axis) in self.reduction.axes.iter().enumerate().skip(from).rev() {
+            let i = &mut iteration[outermost + at];
+            *i += 1;
+            if *i < axis.extent {
+                return true;
+            }
+            *i = 0;
+        }
+        false
+    }
+
+    /// Adds the term of one iteration to a lane.
+    fn accumulate(&mut self, lane: usize, iteration: &[usize], first: usize, count: usize) {
+        let reads = &self.prepared.reads;
+        let there = &mut self.lanes[lane][..count];
+        if let Some((a, b)) = self.factors {
+            let load = |read: &Read<A>, row: &mut [A::Value]| {
+                let loaded = if read.positions.uniform() { 1 } else { count };
+                read.load(iteration, first, &mut row[..loaded]);
+                loaded
+            };
+            let a = load(&reads[a], &mut self.rows.0);
+            let b = load(&reads[b], &mut self.rows.1);
+            fused(there, &self.rows.0[..a], &self.rows.1[..b], A::fma);
+            return;
+        }
+        self.term.evaluate(count, |operand, row| reads[operand].load(iteration, first, row));
+        match self.reduction.combine {
+            Combine::FusedSum => {
+                let (a, b) = (self.term.result(0), self.term.result(1));
+                for ((there, a), b) in there.iter_mut().zip(a).zip(b) {
+                    *there = A::fma(*a, *b, *there);
+                }
+            }
+            Combine::Sum | Combine::Product | Combine::Maximum | Combine::Minimum => {
+                combine_rows::<A>(self.reduction.combine, there, &self.term.result(0)[..count]);
+            }
+        }
+    }
+}
+
+/// `there = fma(a, b, there)`, where a row of one value stands for that value everywhere.
+fn fused<V: Copy>(there: &mut [V], a: &[V], b: &[V], fma: impl Fn(V, V, V) -> V) {
+    match (a, b) {
+        (&[a], &[b]) => there.iter_mut().for_each(|there| *there = fma(a, b, *there)),
+        (&[a], b) => there.iter_mut().zip(b).for_each(|(there, b)| *there = fma(a, *b, *there)),
+        (a, &[b]) => there.iter_mut().zip(a).for_each(|(there, a)| *there = fma(*a, b, *there)),
+        (a, b) => there.iter_mut().zip(a).zip(b).for_each(|((there, a), b)| *there = fma(*a, *b, *there)),
+    }
+}
+
+fn combine_rows<A: Arithmetic>(combine: Combine, there: &mut [A::Value], term: &[A::Value]) {
+    for (there, term) in there.iter_mut().zip(term) {
+        *there = match combine {
+            Combine::Sum => A::apply(Instruction::Add, &[*there, *term]),
+            Combine::Product => A::apply(Instruction::Multiply, &[*there, *term]),
+            Combine::Maximum => A::apply(Instruction::Maximum, &[*term, *there]),
+            Combine::Minimum => A::apply(Instruction::Minimum, &[*term, *there]),
+            Combine::FusedSum => unreachable!("contractions are chains"),
+        };
+    }
+}

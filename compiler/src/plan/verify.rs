@@ -1,0 +1,34 @@
+//! Checks that a plan keeps its own rules. A failure is a defect of the compiler, never of the user's model.
+
+use super::{Numerics, Order, Plan};
+use crate::graph::{Combine, Operation};
+
+impl Plan {
+    /// Panics with a description when the plan or its graph breaks a rule.
+    pub fn verify(&self) {
+        self.graph.verify();
+        assert_eq!(self.numerics.len(), self.graph.operations.len(), "numerics for every operation");
+        for (operation, numerics) in self.graph.operations.iter().zip(&self.numerics) {
+            verify_numerics(operation, *numerics);
+        }
+    }
+}
+
+fn verify_numerics(operation: &Operation, numerics: Numerics) {
+    let name = operation.name();
+    let combine = match operation {
+        Operation::Nest(nest) => nest.reduction.as_ref().map(|reduction| reduction.combine),
+        Operation::Routine(_) => None,
+    };
+    match (combine, numerics) {
+        (None, Numerics::Plain) => {}
+        (Some(_), Numerics::Direct(Order::Chain { block })) => assert!(block > 0, "{name}: blocks of no iterations"),
+        (Some(combine), Numerics::Direct(Order::Lanes(lanes))) => {
+            assert!(lanes.is_power_of_two(), "{name}: {lanes} lanes have no tree");
+            // Each lane would add the bias.
+            assert_ne!(combine, Combine::FusedSum, "{name}: a contraction in lanes");
+        }
+        (None, Numerics::Direct(_)) => panic!("{name}: an order without a reduction"),
+        (Some(_), Numerics::Plain) => panic!("{name}: a reduction without an order"),
+    }
+}
