@@ -13,4 +13,6 @@ pub mod instruction;
 pub mod kernel;
 pub mod mode;
 pub mod ncnn;
+pub mod ops;
 pub mod passes;
+pub mod plan;

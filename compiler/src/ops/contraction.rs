@@ -1,0 +1,51 @@
+//! What all contractions share: the sum of products, its start, and what is stored.
+
+use super::activation::Activation;
+use crate::expression::Expression;
+use crate::graph::{Access, Axis, Combine, Nest, Reduction};
+
+/// A contraction being put together: `store(start + sum of left * right)`.
+pub(super) struct Contraction {
+    /// The loops of its result.
+    pub parallel: Vec<Axis>,
+    /// The loops of the sum, the channels first.
+    pub reduction: Vec<Axis>,
+    /// One factor of every product.
+    pub left: Access,
+    /// The other one, the weight if there is one.
+    pub right: Access,
+    /// What the sum starts from, otherwise zero.
+    pub bias: Option<Access>,
+    /// What is done to the sum.
+    pub activation: Activation,
+    /// Where the result goes.
+    pub write: Access,
+}
+
+impl Contraction {
+    /// The nest, with the factors as reads 0 and 1 and the bias as read 2.
+    pub(super) fn nest(self) -> Nest {
+        let mut reads = vec![self.left, self.right];
+        let start = match self.bias {
+            Some(bias) => {
+                reads.push(bias);
+                Expression::read_of(2)
+            }
+            None => Expression::constant_of(0.0),
+        };
+        let reduced = reads.len();
+        let store = Expression::new(|e| {
+            let sum = e.read(reduced);
+            self.activation.apply(e, sum)
+        });
+        let reduction = Some(sum_of_products(self.reduction, start));
+        Nest { name: String::new(), parallel: self.parallel, reduction, reads, store, write: self.write }
+    }
+}
+
+/// The sum of the products of reads 0 and 1.
+pub(super) fn sum_of_products(axes: Vec<Axis>, start: Expression) -> Reduction {
+    let mut term = Expression::default();
+    term.results = vec![term.read(0), term.read(1)];
+    Reduction { axes, combine: Combine::FusedSum, start, term }
+}

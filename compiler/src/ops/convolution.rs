@@ -1,0 +1,171 @@
+//! Convolution and ConvolutionDepthWise: windows of all channels of a group, weighted and summed.
+//!
+//! 0: outputs, 1/11: kernel width and height, 2/12: dilation, 3/13: stride, 4/15/14/16: padding left, right, top and
+//! bottom, 5: bias, 6: number of weights, 7: groups, 8: int8, 9/10: activation, 18: value of the padding, 19: weights
+//! from the second input. Weights: (outputs, inputs per group, height, width), then raw bias.
+
+use super::Lowering;
+use super::activation::Activation;
+use super::contraction::Contraction;
+use super::inner_product;
+use super::lowering::axis;
+use super::window::{self, Window};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Index, View};
+use crate::ncnn::{Layer, WeightReader, Weights};
+
+pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
+    let parameters = &layer.parameters;
+    refuse_int8(layer)?;
+    if parameters.int(19, 0) != 0 {
+        return Ok(Vec::new());
+    }
+    let mut weights = vec![reader.tagged(reader.count(&[parameters.int(6, 0)])?)?];
+    if parameters.int(5, 0) != 0 {
+        weights.push(reader.raw(reader.count(&[parameters.int(0, 0)])?)?);
+    }
+    Ok(weights)
+}
+
+/// Quantised layers change the numbers, so they are never taken for others.
+pub(super) fn refuse_int8(layer: &Layer) -> Result<(), Diagnostic> {
+    if layer.parameters.int(8, 0) == 0 {
+        return Ok(());
+    }
+    Err(Diagnostic::error(format!("int8 {} is not supported yet", layer.kind))
+        .at(layer.location.clone())
+        .layer(&layer.name)
+        .hint("give the model before quantisation (before ncnn2int8)"))
+}
+
+pub(super) fn plain(l: &mut Lowering) -> Result<(), Diagnostic> {
+    convolution(l, 1)
+}
+
+pub(super) fn grouped(l: &mut Lowering) -> Result<(), Diagnostic> {
+    let groups = i64::from(l.layer.parameters.int(7, 1));
+    convolution(l, groups)
+}
+
+/// The weights of a convolution as `[groups, outputs per group, inputs per group, kernel height, kernel width]`.
+struct Kernel {
+    weight: View,
+    bias: Option<View>,
+}
+
+fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
+    refuse_int8(l.layer)?;
+    let parameters = &l.layer.parameters;
+    let dynamic = parameters.int(19, 0) != 0;
+    let biased = parameters.int(5, 0) != 0;
+    let inputs = if dynamic { 2 + usize::from(biased) } else { 1 };
+    l.expect_blobs(inputs, inputs, 1)?;
+    let input = l.fixed_input(0)?;
+    let one_by_one = parameters.int(1, 0) == 1 && parameters.int(11, 1) == 1;
+    if input.shape.len() == 1 && one_by_one && !dynamic && l.layer.kind == "Convolution" {
+        return inner_product::of_vector(l, &input, biased);
+    }
+    let input = window::image(l, &input)?;
+    let channels = input.shape[0] as i64;
+    if groups < 1 || channels % groups != 0 {
+        return Err(l.error(format!("{channels} input channels can't be divided into {groups} groups")));
+    }
+    let activation = Activation::of(l)?;
+    let (kernel, windows) = if dynamic {
+        let blob = l.fixed_input(1)?;
+        let [outputs, per_group, height, width] = blob.shape[..] else {
+            return Err(l.error(format!("the weight blob must have 4 dimensions, not {}", blob.shape.len())));
+        };
+        let windows = on_image(l, &input, Some((height as i64, width as i64)))?;
+        check_groups(l, outputs as i64, groups)?;
+        if per_group as i64 != channels / groups {
+            let message = format!("the weight blob is for {per_group} channels in a group, the input has {channels}");
+            return Err(l.error(message));
+        }
+        let groups = groups as usize;
+        let weight = blob.reshaped(&[groups, outputs / groups, per_group, height, width]);
+        (Kernel { weight, bias: dynamic_bias(l, biased, groups, outputs)? }, windows)
+    } else {
+        let windows = on_image(l, &input, None)?;
+        let outputs = i64::from(l.layer.parameters.int(0, 0));
+        check_groups(l, outputs, groups)?;
+        let [height, width] = windows.map(|window| window.kernel as i64);
+        let weight = l.weight(0, "weight", &[groups, outputs / groups, channels / groups, height, width])?;
+        let bias = if biased { Some(l.weight(1, "bias", &[groups, outputs / groups])?) } else { None };
+        (Kernel { weight, bias }, windows)
+    };
+    add_nest(l, &input, kernel, windows, activation)
+}
+
+fn on_image(l: &Lowering, input: &View, kernel: Option<(i64, i64)>) -> Result<[Window; 2], Diagnostic> {
+    let [height, width] = window::of_convolution(l, kernel);
+    Ok([height.on(l, "height", input.shape[1])?, width.on(l, "width", input.shape[2])?])
+}
+
+/// Refuses a number of outputs that isn't positive or can't be divided into groups.
+pub(super) fn check_groups(l: &Lowering, outputs: i64, groups: i64) -> Result<(), Diagnostic> {
+    if outputs < 1 {
+        return Err(l.error(format!("the number of outputs is {outputs}, but must be at least 1")));
+    }
+    if outputs % groups != 0 {
+        return Err(l.error(format!("{outputs} outputs can't be divided into {groups} groups")));
+    }
+    Ok(())
+}
+
+/// The bias from the third input, as `[groups, outputs per group]`.
+pub(super) fn dynamic_bias(
+    l: &Lowering,
+    biased: bool,
+    groups: usize,
+    outputs: usize,
+) -> Result<Option<View>, Diagnostic> {
+    if !biased {
+        return Ok(None);
+    }
+    let blob = l.fixed_input(2)?;
+    if blob.elements() != outputs {
+        return Err(l.error(format!("the bias blob has {} elements for {outputs} outputs", blob.elements())));
+    }
+    Ok(Some(blob.reshaped(&[groups, outputs / groups])))
+}
+
+fn add_nest(
+    l: &mut Lowering,
+    input: &View,
+    kernel: Kernel,
+    windows: [Window; 2],
+    activation: Activation,
+) -> Result<(), Diagnostic> {
+    let [groups, outputs, inputs, ..] = kernel.weight.shape[..] else { unreachable!("a kernel has 5 axes") };
+    let [rows, columns] = windows;
+    let extents = [(groups * outputs) as i64, rows.outputs, columns.outputs];
+    let shape = l.checked_shape("the output", &extents)?;
+    let output = l.output(0, &shape);
+    // Axes are counted with a group axis; without groups it is left out and the others move up by one.
+    let skip = usize::from(l.layer.kind == "Convolution");
+    let [g, oc, y, x, ic, ky, kx] = std::array::from_fn(|i: usize| i.saturating_sub(skip));
+    let mut parallel = vec![axis("g", groups), axis("oc", outputs), axis("y", shape[1]), axis("x", shape[2])];
+    parallel.drain(..skip);
+    let access = |view: &View, shape: &[usize], index: Vec<Index>| {
+        view.reshaped(&shape[skip..]).at(index.into_iter().skip(skip).collect())
+    };
+    let pixel = vec![Index::axis(g), Index::axis(ic), rows.index(y, ky), columns.index(x, kx)];
+    let left = access(input, &[groups, inputs, input.shape[1], input.shape[2]], pixel);
+    let padded = rows.is_padded() || columns.is_padded();
+    let left = if padded { left.or(l.layer.parameters.float(18, 0.0)) } else { left };
+    let weight = vec![Index::axis(g), Index::axis(oc), Index::axis(ic), Index::axis(ky), Index::axis(kx)];
+    let bias = kernel.bias.map(|bias| access(&bias, &bias.shape, vec![Index::axis(g), Index::axis(oc)]));
+    let written = vec![Index::axis(g), Index::axis(oc), Index::axis(y), Index::axis(x)];
+    let contraction = Contraction {
+        parallel,
+        reduction: vec![axis("ic", inputs), axis("ky", rows.kernel), axis("kx", columns.kernel)],
+        left,
+        right: access(&kernel.weight, &kernel.weight.shape, weight),
+        bias,
+        activation,
+        write: access(&output, &[groups, outputs, shape[1], shape[2]], written),
+    };
+    l.nest(contraction.nest());
+    Ok(())
+}

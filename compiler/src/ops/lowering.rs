@@ -1,0 +1,284 @@
+//! What an operator has at hand while it lowers one layer.
+
+use super::{operator, unknown_layer};
+use crate::diagnostic::Diagnostic;
+use crate::expression::Expression;
+use crate::graph::{Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, Tensor, TensorId, View};
+use crate::ncnn::{BlobId, Layer, Model};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Elements of all tensors of a network: 8 GiB of floats. Beyond it, a file is malformed or malicious.
+const MOST_ELEMENTS: usize = 1 << 31;
+
+/// Iterations of one nest. A minute of every core of a large machine; no layer of a known network has a thousandth.
+const MOST_ITERATIONS: usize = 1 << 44;
+
+/// Operations one layer may become.
+const MOST_OPERATIONS: usize = 1 << 16;
+
+/// One layer being lowered: its parameters, the values of its inputs, and the graph it adds to.
+pub struct Lowering<'a> {
+    /// The layer.
+    pub layer: &'a Layer,
+    /// The values of its inputs, in the layer's order.
+    pub inputs: Vec<View>,
+    /// The graph so far.
+    pub graph: &'a mut Graph,
+    /// Names of the layer's output blobs.
+    pub output_names: Vec<String>,
+    /// For `Input`: the shape the user gave for this blob, or else the one the file claims, outermost first.
+    pub given_shape: Option<Vec<usize>>,
+    outputs: Vec<Option<View>>,
+    names: &'a mut HashSet<String>,
+}
+
+impl Lowering<'_> {
+    /// An error about this layer, at its line.
+    pub fn error(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(message).at(self.layer.location.clone()).layer(&self.layer.name)
+    }
+
+    /// Input `i` in its shape.
+    pub fn input(&self, i: usize) -> Result<View, Diagnostic> {
+        self.inputs.get(i).cloned().ok_or_else(|| {
+            self.error(format!("{} needs at least {} inputs, but has {}", self.layer.kind, i + 1, self.inputs.len()))
+        })
+    }
+
+    /// Input `i` of a layer that can only take values whose size is known now.
+    pub fn fixed_input(&self, i: usize) -> Result<View, Diagnostic> {
+        let view = self.input(i)?;
+        if view.extents.is_some() {
+            let kind = &self.layer.kind;
+            return Err(self.error(format!("{kind} can't follow a layer whose output size depends on the data")));
+        }
+        Ok(view)
+    }
+
+    /// Refuses a layer that hasn't between `fewest` and `most` inputs and exactly `outputs` outputs.
+    pub fn expect_blobs(&self, fewest: usize, most: usize, outputs: usize) -> Result<(), Diagnostic> {
+        let (have, gives) = (self.inputs.len(), self.output_names.len());
+        if (fewest..=most).contains(&have) && gives == outputs {
+            return Ok(());
+        }
+        let wanted = if fewest == most { fewest.to_string() } else { format!("{fewest} to {most}") };
+        let kind = &self.layer.kind;
+        Err(self
+            .error(format!("{kind} takes {wanted} inputs and gives {outputs}, but this one has {have} and {gives}")))
+    }
+
+    /// A shape that a tensor can have.
+    ///
+    /// # Errors
+    /// When an extent isn't positive or there are too many elements.
+    pub fn checked_shape(&self, what: &str, extents: &[i64]) -> Result<Vec<usize>, Diagnostic> {
+        let text = || extents.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
+        if extents.iter().any(|extent| *extent <= 0) {
+            return Err(self.error(format!("{what} would be empty: {}", text())));
+        }
+        let shape: Vec<usize> = extents.iter().map(|extent| extent.unsigned_abs() as usize).collect();
+        match product(&shape) {
+            Some(_) => Ok(shape),
+            None => Err(self.error(format!("{what} of {} has more than {MOST_ELEMENTS} elements", text()))),
+        }
+    }
+
+    /// A constant of the layer, such as `weight`.
+    pub fn constant(&mut self, what: &str, shape: &[usize], values: &[f32]) -> View {
+        let words: Arc<[u32]> = values.iter().map(|value| value.to_bits()).collect();
+        let name = format!("{}.{what}", self.layer.name);
+        self.add(&name, shape, Element::F32, Source::Constant(words))
+    }
+
+    /// The layer's array number `i` as a constant of this shape.
+    ///
+    /// # Errors
+    /// When it hasn't as many elements.
+    pub fn weight(&mut self, i: usize, what: &str, extents: &[i64]) -> Result<View, Diagnostic> {
+        let shape = self.checked_shape(what, extents)?;
+        let Some(weights) = self.layer.weights.get(i) else {
+            return Err(self.error(format!("the {what} hasn't been read")));
+        };
+        let (have, need) = (weights.len(), shape.iter().product::<usize>());
+        if have != need {
+            let text = extents.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
+            return Err(self.error(format!("the {what} has {have} elements, but {text} = {need} are needed")));
+        }
+        let values = weights.values();
+        Ok(self.constant(what, &shape, &values))
+    }
+
+    /// A tensor that stays inside the layer.
+    pub fn temporary(&mut self, what: &str, shape: &[usize]) -> View {
+        let name = format!("{}.{what}", self.layer.name);
+        self.add(&name, shape, Element::F32, Source::Computed)
+    }
+
+    /// A new tensor for output `i`, which it becomes.
+    pub fn output(&mut self, i: usize, shape: &[usize]) -> View {
+        let name = self.output_names[i].clone();
+        let view = self.add(&name, shape, Element::F32, Source::Computed);
+        self.set_output(i, view.clone());
+        view
+    }
+
+    /// Adds a tensor under a name made unique if need be.
+    pub fn add(&mut self, name: &str, shape: &[usize], element: Element, source: Source) -> View {
+        let mut unique = name.to_string();
+        let mut copy = 2;
+        while !self.names.insert(unique.clone()) {
+            unique = format!("{name}.{copy}");
+            copy += 1;
+        }
+        self.graph.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source });
+        self.graph.view(TensorId(self.graph.tensors.len() - 1))
+    }
+
+    /// Makes a value that exists output `i`: layers that move nothing cost nothing.
+    pub fn set_output(&mut self, i: usize, view: View) {
+        self.outputs[i] = Some(view);
+    }
+
+    /// Adds a nest. Its name becomes the layer's.
+    pub fn nest(&mut self, nest: Nest) {
+        self.graph.operations.push(Operation::Nest(Nest { name: self.layer.name.clone(), ..nest }));
+    }
+
+    /// Adds the element-wise nest `to[axes] = value(reads)`, where `to` is indexed by the axes of its own shape.
+    pub fn map(&mut self, to: &View, reads: Vec<Access>, value: Expression) {
+        let parallel = axes(&to.shape);
+        let write = to.elementwise();
+        self.nest(Nest { name: String::new(), parallel, reduction: None, reads, store: value, write });
+    }
+
+    /// Refuses what the layer has added when it is absurdly large; `sizes` are the numbers of tensors and operations
+    /// before it, `elements` the elements so far.
+    fn check_sizes(&self, sizes: (usize, usize), elements: &mut usize) -> Result<(), Diagnostic> {
+        for tensor in &self.graph.tensors[sizes.0..] {
+            let sum = product(&tensor.shape).and_then(|count| elements.checked_add(count));
+            *elements = sum.filter(|sum| *sum <= MOST_ELEMENTS).ok_or_else(|| {
+                self.error(format!("up to this layer the tensors have more than {MOST_ELEMENTS} elements"))
+            })?;
+        }
+        let operations = &self.graph.operations[sizes.1..];
+        if operations.len() > MOST_OPERATIONS {
+            return Err(self.error(format!("the layer would take more than {MOST_OPERATIONS} operations")));
+        }
+        for operation in operations {
+            let Operation::Nest(nest) = operation else { continue };
+            let iterations = nest.axes().try_fold(1_usize, |product, axis| product.checked_mul(axis.extent));
+            if iterations.is_none_or(|iterations| iterations > MOST_ITERATIONS) {
+                return Err(self.error(format!("the layer would take more than {MOST_ITERATIONS} steps")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of elements of a shape, if a network can have them.
+fn product(shape: &[usize]) -> Option<usize> {
+    let product = shape.iter().try_fold(1_usize, |product, extent| product.checked_mul(*extent));
+    product.filter(|product| *product <= MOST_ELEMENTS)
+}
+
+/// Loops over a shape, named as the field names the axes of a tensor of that rank.
+pub fn axes(shape: &[usize]) -> Vec<Axis> {
+    const NAMES: [&[&str]; 5] = [&[], &["x"], &["y", "x"], &["c", "y", "x"], &["c", "z", "y", "x"]];
+    let name = |i: usize| NAMES.get(shape.len()).map_or("i", |names| names[i]);
+    shape.iter().enumerate().map(|(i, extent)| Axis { name: name(i), extent: *extent }).collect()
+}
+
+/// One loop.
+pub fn axis(name: &'static str, extent: usize) -> Axis {
+    Axis { name, extent }
+}
+
+impl View {
+    /// The element at the loops themselves, loop `i` counting axis `i`.
+    pub fn elementwise(&self) -> Access {
+        Access::new(self.tensor, &self.shape, (0..self.shape.len()).map(Index::axis).collect())
+    }
+
+    /// The element at these indices.
+    pub fn at(&self, index: Vec<Index>) -> Access {
+        Access::new(self.tensor, &self.shape, index)
+    }
+
+    /// The same elements in another shape.
+    pub fn reshaped(&self, shape: &[usize]) -> Self {
+        debug_assert_eq!(self.elements(), shape.iter().product::<usize>());
+        Self { tensor: self.tensor, shape: shape.to_vec(), extents: None }
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Lowers a whole model. `shapes` gives, by blob name and outermost first, the shapes of inputs that the file leaves
+/// open; `extra` names further blobs to put out beside the model's own outputs.
+///
+/// # Errors
+/// Every layer that isn't known, whose parameters contradict each other or whose inputs don't fit, all at once.
+pub fn lower(model: &Model, shapes: &HashMap<String, Vec<usize>>, extra: &[String]) -> Result<Graph, Vec<Diagnostic>> {
+    let mut graph = Graph::default();
+    let mut names = HashSet::new();
+    let mut values: Vec<Option<View>> = vec![None; model.blobs.len()];
+    let mut problems = Vec::new();
+    let mut elements = 0;
+    for layer in &model.layers {
+        let Some(operator) = operator(&layer.kind) else {
+            problems.push(unknown_layer(layer));
+            continue;
+        };
+        // A layer behind a faulty one can't be judged; the fault is reported once, where it is.
+        let Some(inputs) = layer.inputs.iter().map(|id| values[id.0].clone()).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        let output_names: Vec<String> = layer.outputs.iter().map(|id| model.blob(*id).name.clone()).collect();
+        let hint = layer.outputs.first().and_then(|id| model.blob(*id).shape_hint.as_ref());
+        let given_shape = output_names.first().and_then(|name| shapes.get(name)).or(hint).cloned();
+        let sizes = (graph.tensors.len(), graph.operations.len());
+        let outputs = vec![None; layer.outputs.len()];
+        let graph = &mut graph;
+        let mut lowering = Lowering { layer, inputs, graph, output_names, given_shape, outputs, names: &mut names };
+        let lowered = (operator.lower)(&mut lowering).and_then(|()| lowering.check_sizes(sizes, &mut elements));
+        match lowered {
+            Ok(()) => {
+                for (id, view) in layer.outputs.iter().zip(lowering.outputs) {
+                    values[id.0] = view;
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let wanted = wanted_blobs(model, extra).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Vec::new()
+    });
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    for id in wanted {
+        if let Some(view) = values[id.0].clone() {
+            graph.outputs.push(Output { name: model.blob(id).name.clone(), view });
+        }
+    }
+    graph.verify();
+    Ok(graph)
+}
+
+/// The model's outputs and the blobs asked for besides.
+fn wanted_blobs(model: &Model, extra: &[String]) -> Result<Vec<BlobId>, Diagnostic> {
+    let mut wanted = model.outputs();
+    for name in extra {
+        match model.blobs.iter().position(|blob| blob.name == *name) {
+            Some(at) if wanted.contains(&BlobId(at)) => {}
+            Some(at) => wanted.push(BlobId(at)),
+            None => return Err(Diagnostic::error(format!("the model has no blob `{name}` to put out"))),
+        }
+    }
+    Ok(wanted)
+}

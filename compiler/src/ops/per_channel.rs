@@ -1,0 +1,123 @@
+//! BatchNorm, Scale and Bias: a line for each index of the outermost axis.
+//!
+//! BatchNorm: 0 channels, 1 epsilon; weights: slope, mean, variance and bias, raw. Scale: 0 channels, or -233 for a scale
+//! from the second input, 1 bias; weights: scale and bias, raw. Bias: 0 channels; weights: bias, raw.
+
+use super::Lowering;
+use crate::diagnostic::Diagnostic;
+use crate::expression::Expression;
+use crate::graph::{Access, Index, View};
+use crate::ncnn::{Layer, WeightReader, Weights};
+
+/// The element of a vector at the outermost axis, or its only one.
+pub(super) fn outermost(vector: &View) -> Access {
+    vector.at(vec![if vector.shape[0] == 1 { Index::constant(0) } else { Index::axis(0) }])
+}
+
+fn raw_arrays(count: usize, layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
+    let channels = reader.count(&[layer.parameters.int(0, 0)])?;
+    (0..count).map(|_| reader.raw(channels)).collect()
+}
+
+pub(super) fn batch_norm_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
+    raw_arrays(4, layer, reader)
+}
+
+pub(super) fn batch_norm(l: &mut Lowering) -> Result<(), Diagnostic> {
+    l.expect_blobs(1, 1, 1)?;
+    let input = l.fixed_input(0)?;
+    let channels = input.shape[0];
+    let epsilon = f64::from(l.layer.parameters.float(1, 0.0));
+    let arrays: Vec<_> = l.layer.weights.iter().map(Weights::values).collect();
+    let [slope, mean, variance, bias] = &arrays[..] else {
+        return Err(l.error("the arrays haven't been read"));
+    };
+    if slope.len() != channels {
+        return Err(l.error(format!("there are {} channels in the weights and {channels} in the input", slope.len())));
+    }
+    let (mut scale, mut shift) = (Vec::new(), Vec::new());
+    for channel in 0..channels {
+        let [slope, mean, variance, bias] = [slope, mean, variance, bias].map(|array| f64::from(array[channel]));
+        let deviation = (variance + epsilon).sqrt();
+        // ncnn's own substitute for a division by zero.
+        let deviation = if deviation == 0.0 { 1e-4 } else { deviation };
+        scale.push((slope / deviation) as f32);
+        shift.push((bias - slope * mean / deviation) as f32);
+    }
+    let scale = l.constant("scale", &[channels], &scale);
+    let shift = l.constant("shift", &[channels], &shift);
+    line(l, &input, &scale, Some(&shift));
+    Ok(())
+}
+
+pub(super) fn scale_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
+    if layer.parameters.int(0, 0) == -233 {
+        return Ok(Vec::new());
+    }
+    raw_arrays(1 + usize::from(layer.parameters.int(1, 0) != 0), layer, reader)
+}
+
+pub(super) fn scale(l: &mut Lowering) -> Result<(), Diagnostic> {
+    let biased = l.layer.parameters.int(1, 0) != 0;
+    let dynamic = l.layer.parameters.int(0, 0) == -233;
+    let inputs = if dynamic { 2 } else { 1 };
+    l.expect_blobs(inputs, inputs, 1)?;
+    let input = l.fixed_input(0)?;
+    let channels = input.shape[0] as i64;
+    if dynamic {
+        let scale = l.fixed_input(1)?;
+        if scale.elements() as i64 != channels {
+            return Err(l.error(format!("{} scales don't fit {channels} channels", scale.elements())));
+        }
+        // In ncnn, too, a scale from an input comes without a bias: there is nothing it could be read from.
+        if biased {
+            return Err(l.error("a scale from an input can't have a bias"));
+        }
+        line(l, &input, &scale.reshaped(&[input.shape[0]]), None);
+        return Ok(());
+    }
+    let scale = l.weight(0, "scale", &[channels])?;
+    let bias = if biased { Some(l.weight(1, "bias", &[channels])?) } else { None };
+    line(l, &input, &scale, bias.as_ref());
+    Ok(())
+}
+
+/// `scale * x + shift`, rounded once.
+fn line(l: &mut Lowering, input: &View, scale: &View, shift: Option<&View>) {
+    let output = l.output(0, &input.shape);
+    let mut reads = vec![input.elementwise(), outermost(scale)];
+    reads.extend(shift.map(outermost));
+    let value = Expression::new(|e| {
+        let (x, scale) = (e.read(0), e.read(1));
+        if shift.is_none() {
+            return e.mul(x, scale);
+        }
+        let shift = e.read(2);
+        e.fma(x, scale, shift)
+    });
+    l.map(&output, reads, value);
+}
+
+pub(super) fn bias_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
+    raw_arrays(1, layer, reader)
+}
+
+pub(super) fn bias(l: &mut Lowering) -> Result<(), Diagnostic> {
+    l.expect_blobs(1, 1, 1)?;
+    let input = l.fixed_input(0)?;
+    let biases = i64::from(l.layer.parameters.int(0, 0));
+    let bias = l.weight(0, "bias", &[biases])?;
+    let read = match input.shape.len() {
+        // One channel, in ncnn's eyes; further biases are never looked at.
+        1 | 2 => bias.at(vec![Index::constant(0)]),
+        _ if bias.shape[0] == input.shape[0] => bias.at(vec![Index::axis(0)]),
+        _ => return Err(l.error(format!("{biases} biases don't fit {} channels", input.shape[0]))),
+    };
+    let output = l.output(0, &input.shape);
+    let value = Expression::new(|e| {
+        let (x, bias) = (e.read(0), e.read(1));
+        e.add(x, bias)
+    });
+    l.map(&output, vec![input.elementwise(), read], value);
+    Ok(())
+}

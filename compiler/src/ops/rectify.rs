@@ -1,0 +1,60 @@
+//! ReLU, PReLU and Clip: lines with bends.
+//!
+//! ReLU: 0 slope below zero. PReLU: 0 number of slopes, one or one for each index of the outermost axis; weights: the
+//! slopes, raw. Clip: 0/1 lowest and highest value.
+
+use super::Lowering;
+use super::activation::{clip as clip_formula, leaky_relu, relu as relu_formula};
+use super::per_channel::outermost;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Expression, NodeId};
+use crate::ncnn::{Layer, WeightReader, Weights};
+
+pub(super) fn relu(l: &mut Lowering) -> Result<(), Diagnostic> {
+    let slope = l.layer.parameters.float(0, 0.0);
+    of_each(l, |e, x| {
+        if slope == 0.0 {
+            return relu_formula(e, x);
+        }
+        let slope = e.constant(slope);
+        leaky_relu(e, x, slope)
+    })
+}
+
+pub(super) fn clip(l: &mut Lowering) -> Result<(), Diagnostic> {
+    let low = l.layer.parameters.float(0, f32::MIN);
+    let high = l.layer.parameters.float(1, f32::MAX);
+    of_each(l, |e, x| clip_formula(e, x, low, high))
+}
+
+/// Makes the output `value` of each element of the input.
+fn of_each(l: &mut Lowering, value: impl FnOnce(&mut Expression, NodeId) -> NodeId) -> Result<(), Diagnostic> {
+    l.expect_blobs(1, 1, 1)?;
+    let input = l.fixed_input(0)?;
+    let output = l.output(0, &input.shape);
+    let value = Expression::new(|e| {
+        let x = e.read(0);
+        value(e, x)
+    });
+    l.map(&output, vec![input.elementwise()], value);
+    Ok(())
+}
+
+pub(super) fn prelu_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
+    Ok(vec![reader.raw(reader.count(&[layer.parameters.int(0, 0)])?)?])
+}
+
+pub(super) fn prelu(l: &mut Lowering) -> Result<(), Diagnostic> {
+    l.expect_blobs(1, 1, 1)?;
+    let input = l.fixed_input(0)?;
+    let slopes = i64::from(l.layer.parameters.int(0, 0));
+    let extents = if slopes == 1 { [1] } else { [input.shape[0] as i64] };
+    let slope = l.weight(0, "slope", &extents)?;
+    let output = l.output(0, &input.shape);
+    let value = Expression::new(|e| {
+        let (x, slope) = (e.read(0), e.read(1));
+        leaky_relu(e, x, slope)
+    });
+    l.map(&output, vec![input.elementwise(), outermost(&slope)], value);
+    Ok(())
+}
