@@ -5,19 +5,35 @@
 
 mod activation;
 mod attention;
+mod binary_op;
+mod concat;
 mod contraction;
 mod convolution;
+mod crop;
 mod data;
 mod deconvolution;
 mod eltwise;
 mod gemm;
 mod inner_product;
+mod interp;
 mod lowering;
 mod matmul;
+mod normalization;
+mod padding;
 mod per_channel;
+mod permute;
+mod pointwise;
 mod pooling;
+mod rearrange;
 mod rectify;
+mod reduction;
+mod reshape;
+mod shape;
+mod shuffle;
+mod size_expression;
+mod slice;
 mod softmax;
+mod unary_op;
 mod window;
 
 pub use lowering::{Lowering, lower};
@@ -47,26 +63,74 @@ const fn line(
 /// Every layer type there is, by name.
 #[rustfmt::skip]
 pub const OPERATORS: &[Operator] = &[
+    line("AbsVal", no_weights, pointwise::absolute),
+    line("BNLL", no_weights, pointwise::softplus),
     line("BatchNorm", per_channel::batch_norm_weights, per_channel::batch_norm),
     line("Bias", per_channel::bias_weights, per_channel::bias),
+    line("BinaryOp", no_weights, binary_op::lower),
+    line("CELU", no_weights, pointwise::continuous_exponential_unit),
     line("Clip", no_weights, rectify::clip),
+    line("Concat", no_weights, concat::lower),
     line("Convolution", convolution::weights, convolution::plain),
     line("ConvolutionDepthWise", convolution::weights, convolution::grouped),
+    line("CopyTo", no_weights, rearrange::copy_to),
+    line("Crop", no_weights, crop::lower),
+    line("CumulativeSum", no_weights, rearrange::cumulative_sum),
     line("Deconvolution", deconvolution::weights, deconvolution::plain),
     line("DeconvolutionDepthWise", deconvolution::weights, deconvolution::grouped),
+    line("DeepCopy", no_weights, pointwise::same),
+    line("Diag", no_weights, rearrange::diagonal),
+    line("Dropout", no_weights, pointwise::dropout),
+    line("ELU", no_weights, pointwise::exponential_unit),
     line("Eltwise", no_weights, eltwise::lower),
+    line("Erf", no_weights, pointwise::error_function),
+    line("ExpandDims", no_weights, reshape::expand),
+    line("Flatten", no_weights, reshape::flatten),
+    line("Flip", no_weights, rearrange::flip),
+    line("GELU", no_weights, pointwise::gelu),
+    line("GLU", no_weights, rearrange::gated),
     line("Gemm", gemm::weights, gemm::lower),
+    line("GroupNorm", normalization::group_weights, normalization::group),
+    line("HardSigmoid", no_weights, pointwise::hard_sigmoid),
+    line("HardSwish", no_weights, pointwise::hard_swish),
     line("InnerProduct", inner_product::weights, inner_product::lower),
     line("Input", no_weights, data::input),
+    line("InstanceNorm", normalization::layer_weights, normalization::instance),
+    line("Interp", no_weights, interp::lower),
+    line("LayerNorm", normalization::layer_weights, normalization::layer),
+    line("Log", no_weights, pointwise::logarithm),
+    line("MVN", no_weights, normalization::mean_variance),
     line("MatMul", no_weights, matmul::lower),
     line("MemoryData", data::memory_data_weights, data::memory_data),
+    line("Mish", no_weights, pointwise::mish),
     line("MultiHeadAttention", attention::weights, attention::lower),
+    line("Noop", no_weights, pointwise::same),
+    line("Normalize", normalization::normalize_weights, normalization::normalize),
     line("PReLU", rectify::prelu_weights, rectify::prelu),
+    line("Padding", padding::weights, padding::lower),
+    line("Permute", no_weights, permute::lower),
+    line("PixelShuffle", no_weights, shuffle::to_space),
     line("Pooling", no_weights, pooling::lower),
+    line("RMSNorm", normalization::root_mean_square_weights, normalization::root_mean_square),
     line("ReLU", no_weights, rectify::relu),
+    line("Reduction", no_weights, reduction::lower),
+    line("Reorg", no_weights, shuffle::to_channels),
+    line("Reshape", no_weights, reshape::reshape),
+    line("SELU", no_weights, pointwise::scaled_exponential_unit),
     line("Scale", per_channel::scale_weights, per_channel::scale),
+    line("Shrink", no_weights, pointwise::shrink),
+    line("ShuffleChannel", no_weights, shuffle::channels),
+    line("Sigmoid", no_weights, pointwise::sigmoid),
+    line("Slice", no_weights, slice::lower),
     line("Softmax", no_weights, softmax::lower),
+    line("Softplus", no_weights, pointwise::softplus),
     line("Split", no_weights, data::split),
+    line("Squeeze", no_weights, reshape::squeeze),
+    line("Swish", no_weights, pointwise::swish),
+    line("TanH", no_weights, pointwise::hyperbolic_tangent),
+    line("Threshold", no_weights, pointwise::threshold),
+    line("Tile", no_weights, rearrange::tile),
+    line("UnaryOp", no_weights, unary_op::lower),
 ];
 
 /// For layers without arrays in the `.bin`.

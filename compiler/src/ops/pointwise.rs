@@ -1,0 +1,259 @@
+//! Layers that compute each element of their output from the same element of their input.
+//!
+//! Where a formula differs from the one in ncnn (`src/layer/<name>.cpp`), it is the same function rounded less often or
+//! without overflow.
+
+use super::{Lowering, activation};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Expression, NodeId};
+use crate::function::Function;
+use crate::graph::View;
+
+type Lowered = Result<(), Diagnostic>;
+
+impl Lowering<'_> {
+    /// Makes the only output: `value` of every element of the only input.
+    pub(super) fn pointwise(&mut self, value: impl FnOnce(&mut Expression, NodeId) -> NodeId) -> Lowered {
+        self.expect_blobs(1, 1, 1)?;
+        let input = self.input(0)?;
+        let output = self.output(0, &input.shape);
+        let expression = Expression::new(|e| {
+            let x = e.read(0);
+            value(e, x)
+        });
+        self.map(&output, vec![input.elementwise()], expression);
+        self.set_output(0, View { extents: input.extents, ..output });
+        Ok(())
+    }
+
+    fn float(&self, id: u32, default: f32) -> f32 {
+        self.layer.parameters.float(id, default)
+    }
+}
+
+/// `x` where the condition is false, `value` where it is true, for `x < 0`.
+fn where_negative(e: &mut Expression, x: NodeId, value: NodeId) -> NodeId {
+    let zero = e.constant(0.0);
+    let negative = e.less(x, zero);
+    e.select(negative, value, x)
+}
+
+/// `scale * x + shift`, without the operations that change nothing.
+fn affine(e: &mut Expression, x: NodeId, scale: f32, shift: f32) -> NodeId {
+    let (by, plus) = (e.constant(scale), e.constant(shift));
+    match (scale == 1.0, shift == 0.0) {
+        (true, true) => x,
+        (true, false) => e.add(x, plus),
+        (false, true) => e.mul(x, by),
+        (false, false) => e.fma(x, by, plus),
+    }
+}
+
+/// `ln(1 + exp(x))`, without overflow: `max(x, 0) + ln(1 + exp(-|x|))`.
+fn softplus_of(e: &mut Expression, x: NodeId) -> NodeId {
+    let zero = e.constant(0.0);
+    let positive = e.max(zero, x);
+    let magnitude = e.abs(x);
+    let below = e.neg(magnitude);
+    let small = e.call(Function::Exponential, &[below]);
+    let one = e.constant(1.0);
+    let raised = e.add(small, one);
+    let rest = e.call(Function::Logarithm, &[raised]);
+    e.add(positive, rest)
+}
+
+/// `exp(x) - 1`, as ncnn computes it.
+fn exponential_minus_one(e: &mut Expression, x: NodeId) -> NodeId {
+    let one = e.constant(1.0);
+    let power = e.call(Function::Exponential, &[x]);
+    e.sub(power, one)
+}
+
+/// `|x|`.
+pub(super) fn absolute(l: &mut Lowering) -> Lowered {
+    l.pointwise(|e, x| e.abs(x))
+}
+
+/// `1 / (1 + exp(-x))`.
+pub(super) fn sigmoid(l: &mut Lowering) -> Lowered {
+    l.pointwise(|e, x| e.call(Function::Sigmoid, &[x]))
+}
+
+/// The hyperbolic tangent.
+pub(super) fn hyperbolic_tangent(l: &mut Lowering) -> Lowered {
+    l.pointwise(|e, x| e.call(Function::HyperbolicTangent, &[x]))
+}
+
+/// `x / (1 + exp(-x))`.
+pub(super) fn swish(l: &mut Lowering) -> Lowered {
+    l.pointwise(|e, x| {
+        let gate = e.call(Function::Sigmoid, &[x]);
+        e.mul(x, gate)
+    })
+}
+
+/// Slope and offset of a hard gate, 0: alpha, 1: beta.
+fn gate_parameters(l: &Lowering) -> Result<(f32, f32), Diagnostic> {
+    let (alpha, beta) = (l.float(0, 0.2), l.float(1, 0.5));
+    if alpha > 0.0 && alpha.is_finite() && beta.is_finite() {
+        return Ok((alpha, beta));
+    }
+    let message = format!("{} can't have slope {alpha} and offset {beta}", l.layer.kind);
+    Err(l.error(message).hint("the slope must be positive; leave parameters 0 and 1 out for 0.2 and 0.5"))
+}
+
+/// `min(max(alpha * x + beta, 0), 1)`.
+pub(super) fn hard_sigmoid(l: &mut Lowering) -> Lowered {
+    let (alpha, beta) = gate_parameters(l)?;
+    l.pointwise(|e, x| {
+        let line = affine(e, x, alpha, beta);
+        activation::clip(e, line, 0.0, 1.0)
+    })
+}
+
+/// `x * min(max(alpha * x + beta, 0), 1)`.
+pub(super) fn hard_swish(l: &mut Lowering) -> Lowered {
+    let (alpha, beta) = gate_parameters(l)?;
+    l.pointwise(|e, x| activation::hard_swish(e, x, alpha, beta))
+}
+
+/// `x * P(X <= x)` for a standard normal X; 0: 1 for the approximation by tanh.
+pub(super) fn gelu(l: &mut Lowering) -> Lowered {
+    if l.layer.parameters.int(0, 0) != 0 { l.pointwise(fast_gelu) } else { l.pointwise(exact_gelu) }
+}
+
+/// `x * (1 + erf(x / sqrt 2)) / 2`, the constant as in ncnn.
+fn exact_gelu(e: &mut Expression, x: NodeId) -> NodeId {
+    let (scale, half, one) = (e.constant(0.707_106_8), e.constant(0.5), e.constant(1.0));
+    let scaled = e.mul(x, scale);
+    let error = e.call(Function::ErrorFunction, &[scaled]);
+    let sum = e.add(error, one);
+    let halved = e.mul(x, half);
+    e.mul(halved, sum)
+}
+
+/// `x * (1 + tanh(u)) / 2` with `u = sqrt(2 / pi) * (x + 0.044715 * x^3)`, as `x * sigmoid(2 * u)`: one function, and
+/// no cancellation for negative x.
+fn fast_gelu(e: &mut Expression, x: NodeId) -> NodeId {
+    let (cubic, scale, one) = (e.constant(0.044_715), e.constant(2.0 * 0.797_884_5), e.constant(1.0));
+    let square = e.mul(x, x);
+    let bend = e.fma(square, cubic, one);
+    let bent = e.mul(x, bend);
+    let doubled = e.mul(bent, scale);
+    let gate = e.call(Function::Sigmoid, &[doubled]);
+    e.mul(x, gate)
+}
+
+/// `x * tanh(ln(1 + exp(x)))`.
+pub(super) fn mish(l: &mut Lowering) -> Lowered {
+    l.pointwise(activation::mish)
+}
+
+/// `x` above 0, `alpha * (exp(x) - 1)` below; 0: alpha.
+pub(super) fn exponential_unit(l: &mut Lowering) -> Lowered {
+    let alpha = l.float(0, 0.1);
+    l.pointwise(|e, x| {
+        let alpha = e.constant(alpha);
+        let shrunk = exponential_minus_one(e, x);
+        let below = e.mul(shrunk, alpha);
+        where_negative(e, x, below)
+    })
+}
+
+/// `lambda * x` above 0, `lambda * alpha * (exp(x) - 1)` below; 0: alpha, 1: lambda.
+pub(super) fn scaled_exponential_unit(l: &mut Lowering) -> Lowered {
+    let (alpha, lambda) = (l.float(0, 1.673_263_2), l.float(1, 1.050_701));
+    l.pointwise(|e, x| {
+        let (both, scale, zero) = (e.constant(alpha * lambda), e.constant(lambda), e.constant(0.0));
+        let shrunk = exponential_minus_one(e, x);
+        let below = e.mul(shrunk, both);
+        let above = e.mul(x, scale);
+        let negative = e.less(x, zero);
+        e.select(negative, below, above)
+    })
+}
+
+/// `x` above 0, `alpha * (exp(x / alpha) - 1)` below; 0: alpha.
+pub(super) fn continuous_exponential_unit(l: &mut Lowering) -> Lowered {
+    let alpha = l.float(0, 1.0);
+    if alpha == 0.0 {
+        return Err(l.error("CELU divides by alpha, which is 0").hint("leave parameter 0 out for 1"));
+    }
+    l.pointwise(|e, x| {
+        let alpha = e.constant(alpha);
+        let scaled = e.div(x, alpha);
+        let shrunk = exponential_minus_one(e, scaled);
+        let below = e.mul(shrunk, alpha);
+        where_negative(e, x, below)
+    })
+}
+
+/// `x + bias` below -lambda, `x - bias` above lambda, 0 between; 0: bias, 1: lambda.
+pub(super) fn shrink(l: &mut Lowering) -> Lowered {
+    let (bias, lambda) = (l.float(0, 0.0), l.float(1, 0.5));
+    l.pointwise(|e, x| {
+        let (shift, zero) = (e.constant(bias), e.constant(0.0));
+        let (low, high) = (e.constant(-lambda), e.constant(lambda));
+        let raised = e.add(x, shift);
+        let lowered = e.sub(x, shift);
+        let above = e.less(high, x);
+        let rest = e.select(above, lowered, zero);
+        let below = e.less(x, low);
+        e.select(below, raised, rest)
+    })
+}
+
+/// 1 above the threshold, else 0; 0: the threshold.
+pub(super) fn threshold(l: &mut Lowering) -> Lowered {
+    let threshold = l.float(0, 0.0);
+    l.pointwise(|e, x| {
+        let (threshold, zero, one) = (e.constant(threshold), e.constant(0.0), e.constant(1.0));
+        let above = e.less(threshold, x);
+        e.select(above, one, zero)
+    })
+}
+
+/// `ln(1 + exp(x))`: BNLL and Softplus are the same function.
+pub(super) fn softplus(l: &mut Lowering) -> Lowered {
+    l.pointwise(softplus_of)
+}
+
+/// The error function.
+pub(super) fn error_function(l: &mut Lowering) -> Lowered {
+    l.pointwise(|e, x| e.call(Function::ErrorFunction, &[x]))
+}
+
+/// `log(shift + scale * x)` to a base; 0: base, -1 for e, 1: scale, 2: shift.
+pub(super) fn logarithm(l: &mut Lowering) -> Lowered {
+    let (base, scale, shift) = (l.float(0, -1.0), l.float(1, 1.0), l.float(2, 0.0));
+    if base != -1.0 && (base <= 0.0 || base == 1.0 || !base.is_finite()) {
+        return Err(l.error(format!("there is no logarithm to the base {base}")).hint("use -1 for e"));
+    }
+    l.pointwise(|e, x| {
+        let line = affine(e, x, scale, shift);
+        let natural = e.call(Function::Logarithm, &[line]);
+        if base == -1.0 {
+            return natural;
+        }
+        let scale = e.constant((1.0 / f64::from(base).ln()) as f32);
+        e.mul(natural, scale)
+    })
+}
+
+/// `scale * x`; at run time Dropout drops nothing. 0: scale.
+pub(super) fn dropout(l: &mut Lowering) -> Lowered {
+    let scale = l.float(0, 1.0);
+    if scale == 1.0 {
+        return same(l);
+    }
+    l.pointwise(|e, x| affine(e, x, scale, 0.0))
+}
+
+/// The inputs themselves.
+pub(super) fn same(l: &mut Lowering) -> Lowered {
+    for i in 0..l.output_names.len() {
+        let input = l.input(i)?;
+        l.set_output(i, input);
+    }
+    Ok(())
+}

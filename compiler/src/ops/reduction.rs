@@ -1,0 +1,156 @@
+//! Reduction: the elements along some axes brought to one number.
+//!
+//! 0: how, 1: 0 to reduce only the axes that 3 lists, 2: a factor of the result, 4: 1 to keep the axes with extent 1.
+
+use super::Lowering;
+use super::lowering::axes;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Expression, NodeId};
+use crate::function::Function;
+use crate::graph::{Axis, Combine, Index, Nest, Reduction};
+
+type Formula = fn(&mut Expression, NodeId) -> NodeId;
+
+/// A way to reduce: its name in messages, the term of an element, how terms come together, and what is made of the
+/// result before the factor.
+struct Row {
+    name: &'static str,
+    term: Formula,
+    combine: Combine,
+    finish: Formula,
+}
+
+/// By ncnn's number (`src/layer/reduction.h`).
+const OPERATIONS: [Row; 11] = [
+    Row { name: "sum", term: itself, combine: Combine::Sum, finish: itself },
+    Row { name: "sum of magnitudes", term: magnitude, combine: Combine::Sum, finish: itself },
+    Row { name: "sum of squares", term: square, combine: Combine::Sum, finish: itself },
+    Row { name: MEAN, term: itself, combine: Combine::Sum, finish: itself },
+    Row { name: "maximum", term: itself, combine: Combine::Maximum, finish: itself },
+    Row { name: "minimum", term: itself, combine: Combine::Minimum, finish: itself },
+    Row { name: "product", term: itself, combine: Combine::Product, finish: itself },
+    Row { name: "L1 norm", term: magnitude, combine: Combine::Sum, finish: itself },
+    Row { name: "L2 norm", term: square, combine: Combine::Sum, finish: root },
+    Row { name: "logarithm of the sum", term: itself, combine: Combine::Sum, finish: logarithm },
+    Row { name: "logarithm of the sum of exponentials", term: exponential, combine: Combine::Sum, finish: logarithm },
+];
+
+const MEAN: &str = "mean";
+
+fn itself(_: &mut Expression, x: NodeId) -> NodeId {
+    x
+}
+
+fn magnitude(e: &mut Expression, x: NodeId) -> NodeId {
+    e.abs(x)
+}
+
+fn square(e: &mut Expression, x: NodeId) -> NodeId {
+    e.mul(x, x)
+}
+
+fn root(e: &mut Expression, x: NodeId) -> NodeId {
+    e.sqrt(x)
+}
+
+fn exponential(e: &mut Expression, x: NodeId) -> NodeId {
+    e.call(Function::Exponential, &[x])
+}
+
+fn logarithm(e: &mut Expression, x: NodeId) -> NodeId {
+    e.call(Function::Logarithm, &[x])
+}
+
+/// The value that changes nothing.
+fn neutral(combine: Combine) -> f32 {
+    match combine {
+        Combine::FusedSum | Combine::Sum => 0.0,
+        Combine::Product => 1.0,
+        Combine::Maximum => f32::NEG_INFINITY,
+        Combine::Minimum => f32::INFINITY,
+    }
+}
+
+pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
+    let input = l.only_input()?;
+    let number = l.layer.parameters.int(0, 0);
+    let Some(row) = usize::try_from(number).ok().and_then(|number| OPERATIONS.get(number)) else {
+        let names: Vec<String> = OPERATIONS.iter().enumerate().map(|(i, row)| format!("{i} {}", row.name)).collect();
+        return Err(l.error(format!("there is no reduction {number}")).hint(names.join(", ")));
+    };
+    let reduced = reduced_axes(l, input.shape.len())?;
+    let kept: Vec<usize> = (0..input.shape.len()).filter(|axis| !reduced.contains(axis)).collect();
+    let all = axes(&input.shape);
+    let mut parallel: Vec<Axis> = kept.iter().map(|axis| all[*axis].clone()).collect();
+    let kept_shape: Vec<usize> = kept.iter().map(|axis| input.shape[*axis]).collect();
+    if parallel.is_empty() {
+        parallel.push(Axis { name: "i", extent: 1 });
+    }
+    let keep = l.layer.parameters.int(4, 0) != 0;
+    let place = |axis: usize| kept.iter().position(|kept| *kept == axis);
+    let (out_shape, write) = if keep {
+        let shape = (0..all.len()).map(|axis| if kept.contains(&axis) { input.shape[axis] } else { 1 }).collect();
+        (shape, (0..all.len()).map(|axis| place(axis).map_or(Index::constant(0), Index::axis)).collect())
+    } else if kept.is_empty() {
+        (vec![1], vec![Index::axis(0)])
+    } else {
+        (kept_shape, (0..kept.len()).map(Index::axis).collect())
+    };
+    let member = |axis: usize| {
+        let within = reduced.iter().position(|reduced| *reduced == axis).map(|at| parallel.len() + at);
+        Index::axis(place(axis).or(within).unwrap_or(axis))
+    };
+    let index: Vec<Index> = (0..all.len()).map(member).collect();
+    let count: usize = reduced.iter().map(|axis| input.shape[*axis]).product();
+    let factor = l.layer.parameters.float(2, 1.0) / if row.name == MEAN { count as f32 } else { 1.0 };
+    let output = l.output(0, &out_shape);
+    l.nest(Nest {
+        name: String::new(),
+        parallel,
+        reduction: Some(Reduction {
+            axes: reduced.iter().map(|axis| all[*axis].clone()).collect(),
+            combine: row.combine,
+            start: Expression::constant_of(neutral(row.combine)),
+            term: Expression::new(|e| {
+                let x = e.read(0);
+                (row.term)(e, x)
+            }),
+        }),
+        reads: vec![input.at(index)],
+        store: Expression::new(|e| {
+            let result = e.read(1);
+            let finished = (row.finish)(e, result);
+            if factor == 1.0 {
+                return finished;
+            }
+            let factor = e.constant(factor);
+            e.mul(finished, factor)
+        }),
+        write: output.at(write),
+    });
+    Ok(())
+}
+
+/// The axes to reduce, outermost first.
+fn reduced_axes(l: &Lowering, rank: usize) -> Result<Vec<usize>, Diagnostic> {
+    let parameters = &l.layer.parameters;
+    let listed = parameters.ints(3);
+    if parameters.int(5, 0) == 0 && !listed.is_empty() {
+        return Err(l.error("axes of a file this old count a batch axis").hint("convert the model again; then 5=1"));
+    }
+    // A vector has nothing else to reduce, whatever the parameters say.
+    if parameters.int(1, 1) != 0 || rank == 1 {
+        return Ok((0..rank).collect());
+    }
+    // ncnn lets an axis be named twice.
+    let mut axes = Vec::new();
+    for number in listed {
+        axes.push(l.axis(number, rank)?);
+    }
+    axes.sort_unstable();
+    axes.dedup();
+    if axes.is_empty() {
+        return Err(l.error("no axes to reduce are given").hint("list them in parameter 3, or set 1=1 for all"));
+    }
+    Ok(axes)
+}

@@ -1,0 +1,284 @@
+//! Sizes written as text: `0w,//(0h,2),*(0c,2)` is three sizes computed from those of the layer's first input.
+//!
+//! `3h` is the height of the fourth input; functions stand before their arguments, as in ncnn (`src/expression.cpp`). A
+//! value is an integer until a function makes a float of it; a size that ends as a float loses its fraction.
+
+use super::Lowering;
+use super::shape::{Side, extent};
+use crate::diagnostic::Diagnostic;
+use crate::function::Function;
+
+/// Deep enough for anything that is meant, shallow enough for the stack.
+const DEEPEST: usize = 64;
+
+/// A blob has at most four axes, and no layer wants more sizes than that.
+const MOST_SIZES: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    Integer(i64),
+    Float(f32),
+}
+
+impl Value {
+    fn float(self) -> f32 {
+        match self {
+            Self::Integer(value) => value as f32,
+            Self::Float(value) => value,
+        }
+    }
+}
+
+/// What a function does with its arguments.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// Integer if the argument is, else float.
+    Unary(fn(i64) -> Option<i64>, fn(f32) -> f32),
+    /// Integer if both arguments are, else float.
+    Binary(fn(i64, i64) -> Option<i64>, fn(f32, f32) -> f32),
+    /// A float made an integer.
+    Rounding(fn(f32) -> f32),
+    /// Integers only.
+    Bits(fn(i64, i64) -> Option<i64>),
+    /// Always a float, by a formula.
+    FloatUnary(fn(f32) -> f32),
+    /// Always a float, by a formula.
+    FloatBinary(fn(f32, f32) -> f32),
+    /// Always a float, by an elementary function of one or two arguments.
+    Elementary(Function),
+}
+
+/// Every function by name.
+const FUNCTIONS: &[(&str, Meaning)] = &[
+    ("+", Meaning::Binary(i64::checked_add, |a, b| a + b)),
+    ("-", Meaning::Binary(i64::checked_sub, |a, b| a - b)),
+    ("*", Meaning::Binary(i64::checked_mul, |a, b| a * b)),
+    ("//", Meaning::Binary(i64::checked_div, |a, b| (a / b).floor())),
+    ("max", Meaning::Binary(|a, b| Some(a.max(b)), f32::max)),
+    ("min", Meaning::Binary(|a, b| Some(a.min(b)), f32::min)),
+    ("abs", Meaning::Unary(i64::checked_abs, f32::abs)),
+    ("neg", Meaning::Unary(i64::checked_neg, |a| -a)),
+    ("sign", Meaning::Unary(|a| Some(a.signum()), |a| if a == 0.0 { 0.0 } else { a.signum() })),
+    ("square", Meaning::Unary(|a| a.checked_mul(a), |a| a * a)),
+    ("trunc", Meaning::Rounding(f32::trunc)),
+    ("ceil", Meaning::Rounding(f32::ceil)),
+    ("floor", Meaning::Rounding(f32::floor)),
+    ("round", Meaning::Rounding(f32::round)),
+    ("and", Meaning::Bits(|a, b| Some(a & b))),
+    ("or", Meaning::Bits(|a, b| Some(a | b))),
+    ("xor", Meaning::Bits(|a, b| Some(a ^ b))),
+    ("lshift", Meaning::Bits(|a, b| u32::try_from(b).ok().filter(|by| *by < 31).and_then(|by| a.checked_mul(1 << by)))),
+    ("rshift", Meaning::Bits(|a, b| u32::try_from(b).ok().filter(|by| *by < 31).map(|by| a >> by))),
+    ("/", Meaning::FloatBinary(|a, b| a / b)),
+    ("fmod", Meaning::FloatBinary(|a, b| a % b)),
+    ("remainder", Meaning::FloatBinary(|a, b| if a * b < 0.0 { a % b + b } else { a % b })),
+    ("logaddexp", Meaning::FloatBinary(logarithm_of_sum)),
+    ("reciprocal", Meaning::FloatUnary(f32::recip)),
+    ("rsqrt", Meaning::FloatUnary(|a| a.sqrt().recip())),
+    ("sqrt", Meaning::FloatUnary(f32::sqrt)),
+    ("erf", Meaning::Elementary(Function::ErrorFunction)),
+    ("exp", Meaning::Elementary(Function::Exponential)),
+    ("log", Meaning::Elementary(Function::Logarithm)),
+    ("tanh", Meaning::Elementary(Function::HyperbolicTangent)),
+];
+
+fn logarithm_of_sum(a: f32, b: f32) -> f32 {
+    let exponential = |x: f32| Function::Exponential.real(&[f64::from(x)]);
+    Function::Logarithm.real(&[exponential(a) + exponential(b)]) as f32
+}
+
+impl Meaning {
+    fn arity(self) -> usize {
+        match self {
+            Self::Unary(..) | Self::Rounding(_) | Self::FloatUnary(_) => 1,
+            Self::Binary(..) | Self::Bits(_) | Self::FloatBinary(_) => 2,
+            Self::Elementary(function) => function.arity(),
+        }
+    }
+
+    /// `None` where integers overflow, are divided by zero, or should be there and are not.
+    fn apply(self, arguments: &[Value]) -> Option<Value> {
+        match (self, arguments) {
+            (Self::Unary(integer, float), [a]) => match a {
+                Value::Integer(value) => integer(*value).map(Value::Integer),
+                Value::Float(value) => Some(Value::Float(float(*value))),
+            },
+            (Self::Binary(integer, float), [a, b]) => match (a, b) {
+                (Value::Integer(a), Value::Integer(b)) => integer(*a, *b).map(Value::Integer),
+                (Value::Integer(_) | Value::Float(_), _) => Some(Value::Float(float(a.float(), b.float()))),
+            },
+            (Self::Rounding(float), [a]) => match a {
+                Value::Integer(_) => Some(*a),
+                Value::Float(value) => integer_of(float(*value)).map(Value::Integer),
+            },
+            (Self::Bits(integer), [Value::Integer(a), Value::Integer(b)]) => integer(*a, *b).map(Value::Integer),
+            (Self::FloatUnary(float), [a]) => Some(Value::Float(float(a.float()))),
+            (Self::FloatBinary(float), [a, b]) => Some(Value::Float(float(a.float(), b.float()))),
+            (Self::Elementary(function), _) => {
+                let arguments: Vec<f64> = arguments.iter().map(|value| f64::from(value.float())).collect();
+                Some(Value::Float(function.real(&arguments) as f32))
+            }
+            (Self::Unary(..) | Self::Binary(..) | Self::Rounding(_) | Self::Bits(_), _)
+            | (Self::FloatUnary(_) | Self::FloatBinary(_), _) => None,
+        }
+    }
+}
+
+/// A float that is an integer in range.
+fn integer_of(value: f32) -> Option<i64> {
+    (value.abs() < i32::MAX as f32).then_some(value.trunc() as i64)
+}
+
+/// Reads text from the front.
+struct Reader<'a> {
+    rest: &'a str,
+    shapes: &'a [&'a [usize]],
+}
+
+impl Reader<'_> {
+    /// One or more values between commas, up to the end of the text or a closing bracket.
+    fn list(&mut self, depth: usize) -> Result<Vec<Value>, String> {
+        let mut values = vec![self.value(depth)?];
+        while let Some(rest) = self.rest.strip_prefix(',') {
+            self.rest = rest;
+            values.push(self.value(depth)?);
+        }
+        Ok(values)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, String> {
+        if depth > DEEPEST {
+            return Err(format!("brackets more than {DEEPEST} deep"));
+        }
+        let end = self.rest.find(['(', ')', ',']).unwrap_or(self.rest.len());
+        let word = self.rest[..end].trim();
+        self.rest = &self.rest[end..];
+        let Some(rest) = self.rest.strip_prefix('(') else {
+            return self.atom(word);
+        };
+        let Some((_, meaning)) = FUNCTIONS.iter().find(|(name, _)| *name == word) else {
+            return Err(format!("there is no function `{word}`"));
+        };
+        self.rest = rest;
+        let arguments = self.list(depth + 1)?;
+        self.rest = self.rest.strip_prefix(')').ok_or_else(|| format!("`{word}(` isn't closed"))?;
+        if arguments.len() != meaning.arity() {
+            return Err(format!("`{word}` takes {} arguments, not {}", meaning.arity(), arguments.len()));
+        }
+        meaning.apply(&arguments).ok_or_else(|| format!("`{word}` has no value for these arguments"))
+    }
+
+    /// A number or a size such as `0w`.
+    fn atom(&self, word: &str) -> Result<Value, String> {
+        if let [digit @ b'0'..=b'9', letter @ (b'w' | b'h' | b'd' | b'c' | b'n')] = word.as_bytes() {
+            let at = usize::from(digit - b'0');
+            let Some(shape) = self.shapes.get(at) else {
+                return Err(format!("`{word}` is of input {at}, but there are only {}", self.shapes.len()));
+            };
+            let sides = [Side::Width, Side::Height, Side::Depth, Side::Channels];
+            // `n` is the size of a batch, which is 1.
+            let side = sides.into_iter().find(|side| side.letter() == char::from(*letter));
+            return Ok(Value::Integer(side.map_or(1, |side| extent(shape, side) as i64)));
+        }
+        if let Ok(value) = word.parse::<i32>() {
+            return Ok(Value::Integer(i64::from(value)));
+        }
+        match word.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(float_literal(word, value)),
+            Ok(_) | Err(_) => Err(format!("`{word}` is neither a number nor a size such as `0w`")),
+        }
+    }
+}
+
+/// `2.0` counts as the integer 2, as in ncnn; `2e0` too, but not `2e1`.
+fn float_literal(word: &str, value: f32) -> Value {
+    let whole = word.split(['.', 'e', 'E']).next().and_then(|digits| digits.parse::<i32>().ok());
+    match whole {
+        Some(whole) if whole as f32 == value => Value::Integer(i64::from(whole)),
+        Some(_) | None => Value::Float(value),
+    }
+}
+
+/// The sizes that `text` lists, for inputs of these shapes.
+fn evaluate(text: &str, shapes: &[&[usize]]) -> Result<Vec<i32>, String> {
+    let mut reader = Reader { rest: text, shapes };
+    let values = reader.list(0)?;
+    if !reader.rest.is_empty() {
+        return Err(format!("`{}` is left over", reader.rest));
+    }
+    if values.len() > MOST_SIZES {
+        return Err(format!("{} sizes are more than the {MOST_SIZES} axes a blob can have", values.len()));
+    }
+    let integer = |value| match value {
+        Value::Integer(value) => Some(value),
+        Value::Float(value) => integer_of(value),
+    };
+    let size = |value| integer(value).and_then(|value| i32::try_from(value).ok());
+    values.into_iter().map(size).collect::<Option<_>>().ok_or_else(|| "a size is out of range".to_string())
+}
+
+impl Lowering<'_> {
+    /// The sizes that the string parameter `id` lists; `None` when it is absent or empty.
+    ///
+    /// # Errors
+    /// At the parameter, when the text is malformed, a size is out of range or an input is missing.
+    pub(super) fn sizes(&self, id: u32) -> Result<Option<Vec<i32>>, Diagnostic> {
+        let parameters = &self.layer.parameters;
+        let Some(text) = parameters.string(id).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let shapes: Vec<&[usize]> = self.inputs.iter().map(|view| view.shape.as_slice()).collect();
+        evaluate(text, &shapes).map(Some).map_err(|problem| {
+            let error = self.error(format!("in the size expression `{text}`: {problem}"));
+            let error = error.hint("write sizes such as `0w,//(0h,2)`: function first, 0w is the first input's width");
+            match parameters.location(id) {
+                Some(location) => error.at(location),
+                None => error,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(text: &str) -> Result<Vec<i32>, String> {
+        evaluate(text, &[&[4, 6, 5], &[3, 8]])
+    }
+
+    #[test]
+    fn sizes_of_inputs_and_arithmetic() {
+        assert_eq!(sizes("0w,//(0h,2),*(0c,2)"), Ok(vec![5, 3, 8]));
+        assert_eq!(sizes("1w,1h,1c"), Ok(vec![8, 3, 1]));
+        assert_eq!(sizes("-1"), Ok(vec![-1]));
+        assert_eq!(sizes("-(0w,2)"), Ok(vec![3]));
+        assert_eq!(sizes("//(neg(7),2)"), Ok(vec![-3]), "integers divide towards zero");
+        assert_eq!(sizes("//(-7.5,2)"), Ok(vec![-4]), "floats divide down");
+        assert_eq!(sizes("*(0w,1.5),round(/(0w,2)),sqrt(square(0h))"), Ok(vec![7, 3, 6]));
+        assert_eq!(sizes("+(max(0w,0h),min(0w,0h)),lshift(1,3)"), Ok(vec![11, 8]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, part) in [
+            ("", "neither a number"),
+            ("2w", "only 2"),
+            ("+(1", "isn't closed"),
+            ("+(1)", "takes 2"),
+            ("1)", "left over"),
+            ("//(0w,0)", "no value"),
+            ("*(2147483647,*(2147483647,2147483647))", "no value"),
+            ("*(2147483647,2)", "out of range"),
+            ("/(1,0)", "out of range"),
+            ("frobnicate(1)", "no function"),
+            ("1,1,1,1,1", "more than"),
+            ("and(1.5,1)", "no value"),
+        ] {
+            let problem = sizes(text).unwrap_err();
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+        let deep = format!("{}1{}", "abs(".repeat(100), ")".repeat(100));
+        assert!(sizes(&deep).unwrap_err().contains("deep"));
+    }
+}
