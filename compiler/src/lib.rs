@@ -16,3 +16,4 @@ pub mod ncnn;
 pub mod ops;
 pub mod passes;
 pub mod plan;
+pub mod schedule;

@@ -34,6 +34,11 @@ impl Builder {
         self.kernel
     }
 
+    /// Sets the number of tasks, where it was not known at the start.
+    pub fn set_tasks(&mut self, tasks: usize) {
+        self.kernel.tasks = tasks;
+    }
+
     /// Words in a vector.
     pub fn lanes(&self) -> usize {
         self.kernel.lanes
@@ -59,7 +64,28 @@ impl Builder {
         BufferId(self.kernel.buffers.len() - 1)
     }
 
-    fn push(&mut self, statement: Statement) {
+    /// Sets the length of a buffer that was not known before.
+    pub fn resize(&mut self, buffer: BufferId, words: usize) {
+        self.kernel.buffers[buffer.0].words = words;
+    }
+
+    /// Opens a body: statements go to it until [`Self::end`].
+    pub fn begin(&mut self) {
+        self.open.push(Vec::new());
+    }
+
+    /// Closes the innermost open body.
+    pub fn end(&mut self) -> Vec<Statement> {
+        self.open.pop().expect("a body is open")
+    }
+
+    /// A new loop counter.
+    pub fn counter(&mut self) -> ValueId {
+        self.value(Type::Index)
+    }
+
+    /// Adds a statement.
+    pub fn push(&mut self, statement: Statement) {
         self.open.last_mut().expect("the body itself is open").push(statement);
     }
 

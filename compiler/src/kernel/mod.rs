@@ -152,3 +152,13 @@ pub enum Op {
     /// Whether `0 <= index < extent`: a scalar, all ones or zero.
     IndexWithin(ValueId, i64),
 }
+
+impl Kernel {
+    /// The same kernel without any names: two that are equal so do the same.
+    pub fn anonymous(&self) -> Self {
+        let mut kernel = self.clone();
+        kernel.name.clear();
+        kernel.buffers.iter_mut().for_each(|buffer| buffer.name.clear());
+        kernel
+    }
+}

@@ -45,7 +45,7 @@ pub struct Step {
 }
 
 /// Where a buffer lies; offsets are in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Argument {
     /// In the arena.
     Arena(usize),

@@ -1,14 +1,16 @@
 //! Checks that a kernel keeps the language's rules and that no access leaves its buffer.
 //!
-//! Positions that depend on data cannot be bounded here; kernels that use them clamp them first, and only accesses
-//! without such a position are checked for bounds.
+//! An index is bounded by the loops it comes from and by the tests around it. A position that comes from data is bounded
+//! only by a test, and kernels that use one without clamp it themselves: only accesses without such a position are checked.
 
 use super::{Address, Kernel, Op, Statement, Type, ValueId};
+use crate::instruction::Instruction;
+use std::collections::HashMap;
 
 impl Kernel {
     /// Panics with a description when a rule is broken.
     pub fn verify(&self) {
-        let mut checker = Checker { kernel: self, known: vec![None; self.values.len()] };
+        let mut checker = Checker { kernel: self, known: vec![None; self.values.len()], facts: HashMap::new() };
         checker.known[self.task.0] = Some(Known::Range(0, self.tasks as i64 - 1));
         checker.body(&self.body);
     }
@@ -25,9 +27,22 @@ enum Known {
     Words,
 }
 
+impl Known {
+    /// What is known of an index that is also within `0..extent`.
+    fn within(self, extent: i64) -> Self {
+        match self {
+            Self::Range(low, high) => Self::Range(low.max(0), high.min(extent - 1)),
+            Self::Data => Self::Range(0, extent - 1),
+            Self::Words => Self::Words,
+        }
+    }
+}
+
 struct Checker<'k> {
     kernel: &'k Kernel,
     known: Vec<Option<Known>>,
+    /// For scalars that say so: the indices that are within `0..extent` when they are true.
+    facts: HashMap<ValueId, Vec<(ValueId, i64)>>,
 }
 
 impl Checker<'_> {
@@ -76,6 +91,7 @@ impl Checker<'_> {
                 Statement::Let(value, op) => {
                     let known = self.op(*value, op);
                     self.known[value.0] = Some(known);
+                    self.learn(*value, op);
                 }
                 Statement::Set(variable, value) => self.expect(*value, self.kernel.variables[variable.0]),
                 Statement::Store(address, value) => {
@@ -96,13 +112,32 @@ impl Checker<'_> {
                 }
                 Statement::If { condition, then, otherwise } => {
                     self.expect(*condition, Type::Scalar);
+                    let before = self.known.clone();
+                    for (index, extent) in self.facts.get(condition).cloned().unwrap_or_default() {
+                        self.known[index.0] = Some(self.known(index).within(extent));
+                    }
                     self.body(then);
+                    self.known = before;
                     self.body(otherwise);
                 }
                 Statement::Prefetch(address) => {
                     self.range(&address.terms, address.offset);
                 }
             }
+        }
+    }
+
+    /// Remembers what follows for indices when a scalar is true.
+    fn learn(&mut self, value: ValueId, op: &Op) {
+        match op {
+            Op::IndexWithin(index, extent) => {
+                self.facts.insert(value, vec![(*index, *extent)]);
+            }
+            Op::Apply(Instruction::And, operands) => {
+                let facts = operands.iter().filter_map(|operand| self.facts.get(operand)).flatten().copied().collect();
+                self.facts.insert(value, facts);
+            }
+            _ => {}
         }
     }
 

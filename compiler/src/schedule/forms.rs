@@ -1,0 +1,236 @@
+//! Chooses the form each operation reads and writes its tensors in: the same for every target, so that one set of packed
+//! constants serves all.
+
+use super::contraction::Contraction;
+use super::place::{BLOCK, Form, Halo, Home, Layout, Position, refine};
+use crate::graph::{Access, Combine, Graph, Nest, Operation, Outside, TensorId};
+use crate::plan::Plan;
+use std::collections::HashMap;
+
+/// How one nest is carried out.
+pub struct Choice {
+    /// The contraction it is, where the register tile can take it.
+    pub contraction: Option<Contraction>,
+    /// The form of each read.
+    pub reads: Vec<Form>,
+}
+
+/// Forms and halos of a whole plan.
+pub struct Forms {
+    /// For each operation, how it is carried out; routines take everything dense.
+    pub choices: Vec<Option<Choice>>,
+    /// The form each tensor is made in.
+    pub primary: HashMap<TensorId, Form>,
+    /// The halo of each tensor in each form but dense.
+    halos: HashMap<Home, Halo>,
+}
+
+impl Forms {
+    /// Chooses for every operation, in order.
+    pub fn choose(plan: &Plan) -> Self {
+        let mut forms = Self { choices: Vec::new(), primary: HashMap::new(), halos: HashMap::new() };
+        let writers = writers(&plan.graph);
+        for operation in &plan.graph.operations {
+            let choice = match operation {
+                Operation::Nest(nest) => Some(forms.choose_nest(&plan.graph, nest, &writers)),
+                Operation::Routine(_) => None,
+            };
+            forms.choices.push(choice);
+        }
+        forms
+    }
+
+    /// The layout of a tensor in a form.
+    pub fn layout(&self, home: Home) -> Layout {
+        match home.form {
+            Form::Dense => Layout::DENSE,
+            Form::Planes => Layout { blocked: false, halo: self.halo(home) },
+            Form::Blocks => Layout { blocked: true, halo: self.halo(home) },
+        }
+    }
+
+    fn halo(&self, home: Home) -> Halo {
+        self.halos.get(&home).copied().unwrap_or_default()
+    }
+
+    /// The form a tensor is made in; inputs and constants are dense.
+    pub fn primary(&self, tensor: TensorId) -> Form {
+        self.primary.get(&tensor).copied().unwrap_or(Form::Dense)
+    }
+
+    fn choose_nest(&mut self, graph: &Graph, nest: &Nest, writers: &HashMap<TensorId, Vec<&Nest>>) -> Choice {
+        let contraction = Contraction::of(graph, nest);
+        let write = self.write_form(graph, nest, contraction.as_ref(), writers);
+        if let Some(contraction) = contraction
+            && let Some(reads) = self.contraction_reads(graph, nest, &contraction, write)
+        {
+            return Choice { contraction: Some(contraction), reads };
+        }
+        let channel = (write == Form::Blocks).then(|| channel_axis(graph, nest)).flatten();
+        let reads = (0..nest.reads.len()).map(|read| self.read_form(graph, nest, read, channel, write)).collect();
+        Choice { contraction: None, reads }
+    }
+
+    /// Tensors are made in blocks when every part of them can be, and something about them already is.
+    fn write_form(
+        &mut self,
+        graph: &Graph,
+        nest: &Nest,
+        contraction: Option<&Contraction>,
+        writers: &HashMap<TensorId, Vec<&Nest>>,
+    ) -> Form {
+        let tensor = nest.write.tensor;
+        if let Some(form) = self.primary.get(&tensor) {
+            return *form;
+        }
+        let blocks = Layout { blocked: true, halo: Halo::default() };
+        let shape = &graph.tensor(tensor).shape;
+        let possible = writers[&tensor]
+            .iter()
+            .all(|writer| Position::new(&writer.write, shape, blocks, &extents(writer)).is_some());
+        let wanted = contraction.is_some()
+            || nest
+                .reads
+                .iter()
+                .any(|read| self.primary(read.tensor) == Form::Blocks && keeps_channels(graph, nest, read));
+        let form = if possible && wanted { Form::Blocks } else { Form::Dense };
+        self.primary.insert(tensor, form);
+        form
+    }
+
+    fn contraction_reads(
+        &mut self,
+        graph: &Graph,
+        nest: &Nest,
+        contraction: &Contraction,
+        write: Form,
+    ) -> Option<Vec<Form>> {
+        let extents = extents(nest);
+        let channel = contraction.channel;
+        let target = Position::new(&nest.write, &graph.tensor(nest.write.tensor).shape, layout_of(write), &extents)?;
+        let run = if write == Form::Blocks { BLOCK } else { extents[channel] };
+        target.runs_along(channel, extents[channel], run, 1).then_some(())?;
+        let access = &nest.reads[contraction.activation];
+        let (form, halo) = self.activation_form(graph, access, &extents)?;
+        let mut reads = Vec::with_capacity(nest.reads.len());
+        for (number, read) in nest.reads.iter().enumerate() {
+            let form = if number == contraction.activation {
+                form
+            } else if number == contraction.weight {
+                Form::Dense
+            } else {
+                let form = self.read_form(graph, nest, number, Some(channel), write);
+                let shape = &graph.tensor(read.tensor).shape;
+                let position = Position::new(read, shape, layout_of(form), &extents)?;
+                let vector = !position.depends_on(channel) || position.runs_along(channel, extents[channel], run, 1);
+                (vector && position.guards.is_empty()).then_some(())?;
+                form
+            };
+            reads.push(form);
+        }
+        self.widen(access.tensor, form, halo);
+        Some(reads)
+    }
+
+    /// A form in which an activation needs no guard, and the halo it takes.
+    fn activation_form(&self, graph: &Graph, access: &Access, extents: &[usize]) -> Option<(Form, Halo)> {
+        let tensor = graph.tensor(access.tensor);
+        let halo = needed_halo(access, &tensor.shape, extents);
+        let fits = |layout: Layout| {
+            Position::new(access, &tensor.shape, layout, extents).is_some_and(|position| position.guards.is_empty())
+        };
+        let blocks = (self.primary(access.tensor) == Form::Blocks)
+            .then_some(halo)
+            .flatten()
+            .filter(|halo| fits(Layout { blocked: true, halo: *halo }));
+        if let Some(halo) = blocks {
+            return Some((Form::Blocks, halo));
+        }
+        if fits(Layout::DENSE) {
+            return Some((Form::Dense, Halo::default()));
+        }
+        halo.filter(|halo| fits(Layout { blocked: false, halo: *halo })).map(|halo| (Form::Planes, halo))
+    }
+
+    fn read_form(&mut self, graph: &Graph, nest: &Nest, read: usize, channel: Option<usize>, write: Form) -> Form {
+        let access = &nest.reads[read];
+        let tensor = graph.tensor(access.tensor);
+        let extents = extents(nest);
+        let position = Position::new(access, &tensor.shape, layout_of(Form::Blocks), &extents);
+        let Some(position) = position else { return Form::Dense };
+        let along = channel.is_some_and(|channel| {
+            position.depends_on(channel) && position.runs_along(channel, extents[channel], BLOCK, 1)
+        });
+        let primary = self.primary(access.tensor);
+        let form = if primary == Form::Blocks || (write == Form::Blocks && along) { Form::Blocks } else { primary };
+        let window = nest.reduction.as_ref().is_some_and(|reduction| reduction.combine == Combine::FusedSum);
+        if window
+            && form == Form::Blocks
+            && let Some(halo) = needed_halo(access, &tensor.shape, &extents)
+        {
+            self.widen(access.tensor, form, halo);
+        }
+        form
+    }
+
+    fn widen(&mut self, tensor: TensorId, form: Form, halo: Halo) {
+        let wide = self.halos.entry(Home { tensor, form }).or_default();
+        *wide = wide.union(halo);
+    }
+}
+
+/// Extents of a nest's loops.
+pub fn extents(nest: &Nest) -> Vec<usize> {
+    nest.axes().map(|axis| axis.extent).collect()
+}
+
+/// A form without a halo, to ask what positions are like in it.
+fn layout_of(form: Form) -> Layout {
+    match form {
+        Form::Dense | Form::Planes => Layout::DENSE,
+        Form::Blocks => Layout { blocked: true, halo: Halo::default() },
+    }
+}
+
+fn writers(graph: &Graph) -> HashMap<TensorId, Vec<&Nest>> {
+    let mut writers: HashMap<TensorId, Vec<&Nest>> = HashMap::new();
+    for operation in &graph.operations {
+        if let Operation::Nest(nest) = operation {
+            writers.entry(nest.write.tensor).or_default().push(nest);
+        }
+    }
+    writers
+}
+
+/// The parallel axis that counts channels within blocks of what is written.
+fn channel_axis(graph: &Graph, nest: &Nest) -> Option<usize> {
+    let extents = extents(nest);
+    let shape = &graph.tensor(nest.write.tensor).shape;
+    let position = Position::new(&nest.write, shape, layout_of(Form::Blocks), &extents)?;
+    (0..nest.parallel.len())
+        .find(|axis| position.depends_on(*axis) && position.runs_along(*axis, extents[*axis], BLOCK, 1))
+}
+
+/// Whether a read's channels are those of what is written, block by block.
+fn keeps_channels(graph: &Graph, nest: &Nest, read: &Access) -> bool {
+    let Some(channel) = channel_axis(graph, nest) else { return false };
+    let tensor = graph.tensor(read.tensor);
+    let extents = extents(nest);
+    Position::new(read, &tensor.shape, layout_of(Form::Blocks), &extents).is_some_and(|position| {
+        position.depends_on(channel) && position.runs_along(channel, extents[channel], BLOCK, 1)
+    })
+}
+
+/// The halo that makes every index of an access fall inside, where what lies outside is zero and only rows and columns
+/// leave the tensor.
+fn needed_halo(access: &Access, shape: &[usize], extents: &[usize]) -> Option<Halo> {
+    let index = refine(access, shape)?;
+    let beyond = |axis: usize| {
+        let (low, high) = index[axis].bounds(extents);
+        ((-low).max(0) as usize, (high + 1 - shape[axis] as i64).max(0) as usize)
+    };
+    let (top, bottom) = beyond(1);
+    let (left, right) = beyond(2);
+    let halo = Halo { top, left, bottom, right };
+    (halo == Halo::default() || access.outside == Outside::Value(0)).then_some(halo)
+}

@@ -1,0 +1,356 @@
+//! The kernel for any nest: loops in the planned order, vectors along one parallel axis where every access allows it.
+//!
+//! This is what carries out maps, windows, movements of data and whatever no better kernel takes.
+
+use super::frame::{Coordinate, Frame, Operand};
+use super::lanes::fold;
+use super::place::BLOCK;
+use crate::expression::Expression;
+use crate::graph::{Combine, Reduction};
+use crate::instruction::Instruction;
+use crate::kernel::{Type, ValueId, VariableId};
+use crate::plan::Order;
+use std::ops::Range;
+
+/// An axis cut into more segments than this is left whole: before, inside and behind the tensor are three.
+const MOST_SEGMENTS: usize = 3;
+
+/// Reductions with at most so many terms are unrolled: their positions become constants and no loop is left.
+const UNROLLED_TERMS: usize = 32;
+
+/// A nest with its accesses resolved to buffers.
+pub struct Loops<'n> {
+    /// Extents of the parallel axes, then of the reduction's.
+    pub extents: Vec<usize>,
+    /// How many are parallel.
+    pub parallel: usize,
+    /// The reduction and its order.
+    pub reduction: Option<(&'n Reduction, Order)>,
+    /// What is read.
+    pub reads: Vec<Operand>,
+    /// What is stored, from the reads and the reduction's result; expanded.
+    pub store: Expression,
+    /// Where it is stored.
+    pub write: Operand,
+    /// Whether lanes beyond the last iteration of the vector axis may be read and written, since every place a vector
+    /// goes to or comes from has room for them.
+    pub padded: bool,
+}
+
+/// The axis that vectors run along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VectorAxis {
+    /// Which.
+    pub axis: usize,
+    /// Words from one run of iterations to the next are free; within a run they are one. A run is a block of channels
+    /// or the whole axis.
+    pub run: usize,
+}
+
+impl Loops<'_> {
+    /// The best parallel axis for vectors of so many lanes: the longest along which everything moves by single words.
+    pub fn vector_axis(&self, lanes: usize) -> Option<VectorAxis> {
+        (0..self.parallel)
+            .filter_map(|axis| {
+                let extent = self.extents[axis];
+                let runs = |operand: &Operand, run: usize| {
+                    let position = &operand.position;
+                    let guarded = position.guards.iter().any(|guard| guard.axes[axis].iter().any(|step| *step != 0));
+                    !guarded && position.runs_along(axis, extent, run, 1)
+                };
+                let fits = |run: usize| {
+                    runs(&self.write, run)
+                        && self.reads.iter().all(|read| !read.position.depends_on(axis) || runs(read, run))
+                };
+                let run = if fits(extent) { extent } else { BLOCK };
+                let long_enough = extent >= lanes || (self.padded && run == BLOCK);
+                (long_enough && fits(run)).then_some(VectorAxis { axis, run })
+            })
+            .max_by_key(|vector| self.extents[vector.axis])
+    }
+
+    /// Number of tasks: iterations of the outermost loop.
+    pub fn tasks(&self, vector: Option<VectorAxis>, lanes: usize) -> usize {
+        match self.outermost(vector, lanes) {
+            Outermost::Axis(axis) => self.extents[axis],
+            Outermost::Chunks(chunks) => chunks,
+            Outermost::Nothing => 1,
+        }
+    }
+
+    /// Blocks of channels are tasks, since no window reaches across them; otherwise the first long axis beside the
+    /// vector's; otherwise vectors, where the last one is like the others.
+    fn outermost(&self, vector: Option<VectorAxis>, lanes: usize) -> Outermost {
+        let other = (0..self.parallel)
+            .find(|axis| self.extents[*axis] > 1 && vector.is_none_or(|vector| vector.axis != *axis))
+            .map(Outermost::Axis);
+        let Some(vector) = vector else { return other.unwrap_or(Outermost::Nothing) };
+        let (extent, chunk) = (self.extents[vector.axis], vector.chunk(lanes));
+        let even = self.padded || extent.is_multiple_of(chunk);
+        match other {
+            Some(axis) if !(even && vector.run == BLOCK) => axis,
+            Some(_) | None if even => Outermost::Chunks(extent.div_ceil(chunk)),
+            Some(_) | None => Outermost::Nothing,
+        }
+    }
+
+    /// Adds the whole nest to a frame whose kernel has [`Self::tasks`].
+    pub fn emit(&self, frame: &mut Frame, vector: Option<VectorAxis>) {
+        let lanes = frame.builder.lanes();
+        let task = frame.builder.task();
+        let outermost = self.outermost(vector, lanes);
+        let mut done = vec![false; self.parallel];
+        if let Outermost::Axis(axis) = outermost {
+            frame.coordinates[axis] = Coordinate::counted(task, 1, self.extents[axis]);
+            done[axis] = true;
+        }
+        let Some(vector) = vector else { return self.emit_axes(frame, &mut done, &|frame| self.point(frame, None)) };
+        let (axis, extent, chunk) = (vector.axis, self.extents[vector.axis], vector.chunk(lanes));
+        done[axis] = true;
+        let chunks = if self.padded { extent.div_ceil(chunk) } else { extent / chunk };
+        let vectors = |frame: &mut Frame, at: Coordinate| {
+            for part in (0..chunk).step_by(lanes) {
+                frame.coordinates[axis] = at.clone().moved(part);
+                self.point(frame, Some(axis));
+            }
+        };
+        match outermost {
+            Outermost::Chunks(count) => {
+                let at = Coordinate::counted(task, chunk, count);
+                self.emit_axes(frame, &mut done, &|frame| vectors(frame, at.clone()));
+            }
+            // Runs of the whole axis are innermost, blocks of channels outermost.
+            Outermost::Axis(_) | Outermost::Nothing if vector.run == BLOCK => {
+                if chunks > 0 {
+                    frame.repeat(chunks, |frame, counter| {
+                        let at = Coordinate::counted(counter, chunk, chunks);
+                        self.emit_axes(frame, &mut done.clone(), &|frame| vectors(frame, at.clone()));
+                    });
+                }
+                self.emit_axes(frame, &mut done, &|frame| self.tail(frame, axis, chunks * chunk));
+            }
+            Outermost::Axis(_) | Outermost::Nothing => self.emit_axes(frame, &mut done, &|frame| {
+                if chunks > 0 {
+                    frame.repeat(chunks, |frame, counter| vectors(frame, Coordinate::counted(counter, chunk, chunks)));
+                }
+                self.tail(frame, axis, chunks * chunk);
+            }),
+        }
+    }
+
+    /// The last iterations of the vector axis, one by one.
+    fn tail(&self, frame: &mut Frame, axis: usize, from: usize) {
+        let rest = self.extents[axis].saturating_sub(from);
+        if rest > 0 {
+            frame.repeat(rest, |frame, counter| {
+                frame.coordinates[axis] = Coordinate::counted(counter, 1, rest).moved(from);
+                self.point(frame, None);
+            });
+        }
+    }
+
+    /// Loops over the parallel axes that are not done, outermost first, cut where an edge of a tensor begins or ends so
+    /// that the interior needs no test.
+    fn emit_axes(&self, frame: &mut Frame, done: &mut Vec<bool>, inner: &dyn Fn(&mut Frame)) {
+        let Some(axis) = done.iter().position(|done| !done) else { return inner(frame) };
+        done[axis] = true;
+        for segment in self.segments(axis) {
+            let (start, count) = (segment.start, segment.len());
+            if count == 1 {
+                frame.coordinates[axis] = Coordinate::fixed(start);
+                self.emit_axes(frame, &mut done.clone(), inner);
+            } else {
+                frame.repeat(count, |frame, counter| {
+                    frame.coordinates[axis] = Coordinate::counted(counter, 1, count).moved(start);
+                    self.emit_axes(frame, &mut done.clone(), inner);
+                });
+            }
+        }
+    }
+
+    /// Runs of iterations of an axis during which the same guards can trip.
+    fn segments(&self, axis: usize) -> Vec<Range<usize>> {
+        let guards: Vec<_> = self
+            .reads
+            .iter()
+            .flat_map(|read| &read.position.guards)
+            .filter(|guard| !guard.axes[axis].is_empty())
+            .collect();
+        let trips = |i: usize| -> Vec<bool> {
+            guards
+                .iter()
+                .map(|guard| {
+                    let others = guard.axes.iter().enumerate().filter(|(other, _)| *other != axis);
+                    let (mut low, mut high) = (guard.offset + guard.axes[axis][i], guard.offset + guard.axes[axis][i]);
+                    for (_, steps) in others {
+                        low += steps.iter().min().unwrap_or(&0);
+                        high += steps.iter().max().unwrap_or(&0);
+                    }
+                    low < 0 || high >= guard.extent as i64
+                })
+                .collect()
+        };
+        let extent = self.extents[axis];
+        let mut cuts = vec![0];
+        cuts.extend((1..extent).filter(|i| !guards.is_empty() && trips(*i) != trips(i - 1)));
+        cuts.push(extent);
+        if cuts.len() > MOST_SEGMENTS + 1 {
+            return vec![0..extent];
+        }
+        cuts.windows(2).map(|pair| pair[0]..pair[1]).collect()
+    }
+
+    /// One iteration of the parallel loops, for one element or for a vector of them along `vector`.
+    fn point(&self, frame: &mut Frame, vector: Option<usize>) {
+        let ty = if vector.is_some() { Type::Vector } else { Type::Scalar };
+        let reduced = self.reduction.map(|(reduction, order)| self.reduce(frame, ty, vector, reduction, order));
+        let value = frame.expression(ty, &self.store, &self.reads, reduced, vector)[0];
+        let address = frame.address(&self.write);
+        frame.builder.store(address, value);
+    }
+
+    fn reduce(
+        &self,
+        frame: &mut Frame,
+        ty: Type,
+        vector: Option<usize>,
+        reduction: &Reduction,
+        order: Order,
+    ) -> ValueId {
+        let start = frame.expression(ty, &reduction.start.expanded(), &self.reads, None, vector)[0];
+        let term = reduction.term.expanded();
+        let accumulate = |frame: &mut Frame, into: VariableId| {
+            let terms = frame.expression(ty, &term, &self.reads, None, vector);
+            let there = frame.builder.get(into);
+            let next = combine(frame, reduction.combine, there, &terms);
+            frame.builder.set(into, next);
+        };
+        match order {
+            Order::Chain { block } => {
+                let sum = frame.builder.variable(ty);
+                frame.builder.set(sum, start);
+                self.chain(frame, block, &|frame| accumulate(frame, sum));
+                frame.builder.get(sum)
+            }
+            Order::Lanes(lanes) if ty == Type::Scalar && self.terms_run(reduction) => {
+                self.reduce_along(frame, reduction, lanes)
+            }
+            Order::Lanes(lanes) => {
+                let sums: Vec<VariableId> = (0..lanes).map(|_| frame.builder.variable(ty)).collect();
+                sums.iter().for_each(|sum| frame.builder.set(*sum, start));
+                let [terms] = self.extents[self.parallel..] else { panic!("axes of sums in lanes are merged") };
+                let axis = self.parallel;
+                let rounds = terms / lanes;
+                if rounds > 0 {
+                    frame.repeat(rounds, |frame, round| {
+                        for (lane, sum) in sums.iter().enumerate() {
+                            frame.coordinates[axis] = Coordinate::counted(round, lanes, rounds).moved(lane);
+                            accumulate(frame, *sum);
+                        }
+                    });
+                }
+                for (term, sum) in (rounds * lanes..terms).zip(&sums) {
+                    frame.coordinates[axis] = Coordinate::fixed(term);
+                    accumulate(frame, *sum);
+                }
+                let values = sums.iter().map(|sum| frame.builder.get(*sum)).collect();
+                fold(frame, reduction, values)
+            }
+        }
+    }
+
+    /// Loops over the reduction's axes: blocks of the first outermost, then the others, then within the block.
+    pub fn chain(&self, frame: &mut Frame, block: usize, inner: &dyn Fn(&mut Frame)) {
+        let first = self.parallel;
+        let terms: usize = self.extents[first..].iter().product();
+        let alone = self.extents[first + 1..].iter().all(|extent| *extent == 1);
+        let block = if alone { 1 } else { block };
+        let unrolled = terms <= UNROLLED_TERMS;
+        let (blocks, rest) = (self.extents[first] / block, self.extents[first] % block);
+        let within = |frame: &mut Frame, at: Coordinate, count: usize| {
+            self.others(frame, first + 1, unrolled, &|frame| {
+                counted(frame, count, unrolled, &|frame, step| {
+                    frame.coordinates[first] = match step {
+                        Step::Fixed(i) => at.clone().moved(i),
+                        Step::Counter(counter) => at.clone().plus(counter, 1, count),
+                    };
+                    inner(frame);
+                });
+            });
+        };
+        counted(frame, blocks, unrolled, &|frame, step| {
+            let at = match step {
+                Step::Fixed(i) => Coordinate::fixed(i * block),
+                Step::Counter(counter) => Coordinate::counted(counter, block, blocks),
+            };
+            within(frame, at, block);
+        });
+        if rest > 0 {
+            within(frame, Coordinate::fixed(blocks * block), rest);
+        }
+    }
+
+    fn others(&self, frame: &mut Frame, axis: usize, unrolled: bool, inner: &dyn Fn(&mut Frame)) {
+        let Some(extent) = self.extents.get(axis).copied() else { return inner(frame) };
+        counted(frame, extent, unrolled, &|frame, step| {
+            frame.coordinates[axis] = match step {
+                Step::Fixed(i) => Coordinate::fixed(i),
+                Step::Counter(counter) => Coordinate::counted(counter, 1, extent),
+            };
+            self.others(frame, axis + 1, unrolled, inner);
+        });
+    }
+}
+
+/// What the tasks of a kernel count.
+enum Outermost {
+    /// A parallel axis.
+    Axis(usize),
+    /// So many chunks of the vector axis, all alike.
+    Chunks(usize),
+    /// There is one task.
+    Nothing,
+}
+
+/// One iteration of a loop that is unrolled or not.
+enum Step {
+    Fixed(usize),
+    Counter(ValueId),
+}
+
+/// Repeats `body`, as a loop or unrolled; a single iteration is never a loop.
+fn counted(frame: &mut Frame, count: usize, unrolled: bool, body: &dyn Fn(&mut Frame, Step)) {
+    if unrolled || count <= 1 {
+        (0..count).for_each(|i| body(frame, Step::Fixed(i)));
+    } else {
+        frame.repeat(count, |frame, counter| body(frame, Step::Counter(counter)));
+    }
+}
+
+/// What a reduction holds after one more term.
+pub fn combine(frame: &mut Frame, combine: Combine, there: ValueId, terms: &[ValueId]) -> ValueId {
+    match combine {
+        Combine::FusedSum => frame.builder.apply(Instruction::FusedMultiplyAdd, &[terms[0], terms[1], there]),
+        Combine::Sum | Combine::Product | Combine::Maximum | Combine::Minimum => {
+            combine_whole(frame, combine, there, terms[0])
+        }
+    }
+}
+
+/// What a reduction holds after taking another partial result as a term.
+pub fn combine_whole(frame: &mut Frame, combine: Combine, there: ValueId, term: ValueId) -> ValueId {
+    match combine {
+        Combine::FusedSum => unreachable!("contractions are chains"),
+        Combine::Sum => frame.builder.apply(Instruction::Add, &[there, term]),
+        Combine::Product => frame.builder.apply(Instruction::Multiply, &[there, term]),
+        Combine::Maximum => frame.builder.apply(Instruction::Maximum, &[term, there]),
+        Combine::Minimum => frame.builder.apply(Instruction::Minimum, &[term, there]),
+    }
+}
+
+impl VectorAxis {
+    /// Iterations taken together: a block, or a vector where the axis is one run.
+    fn chunk(self, lanes: usize) -> usize {
+        if self.run == BLOCK { BLOCK } else { lanes }
+    }
+}
