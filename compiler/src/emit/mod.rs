@@ -1,3 +1,4 @@
 //! Programs as code. Must not decide anything about them: what arrives here is compiled as it stands.
 
+pub mod assembly;
 pub mod rust;
