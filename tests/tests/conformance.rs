@@ -2,8 +2,7 @@
 //!
 //! Left out, and counted in what is printed: layers that are quantised (parameter 8 of the convolutions and inner
 //! products, parameter 18 of Gemm, MultiHeadAttention and SDPA) and cases with an input that is never fed (the empty
-//! cache of keys and values), boxes to crop that are computed at run time, and operations whose elementary functions are
-//! not there yet.
+//! cache of keys and values), and operations whose elementary functions are not there yet.
 
 use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::ncnn::{self, Layer, Model};
@@ -34,7 +33,6 @@ fn is_awaited(layer: &Layer) -> bool {
     let operation = layer.parameters.int(0, 0);
     match layer.kind.as_str() {
         "BinaryOp" => [6, 9, 10, 11, 14].contains(&operation),
-        "Crop" => layer.inputs.len() > 1 && operation == -233,
         "UnaryOp" => [9, 10, 11, 12, 13, 14, 17, 21, 22, 23, 24, 25, 26, 27].contains(&operation),
         _ => false,
     }

@@ -1,9 +1,9 @@
 //! Every target's kernels, interpreted, against the plan's interpreter: bit for bit, on every visible case.
 
-use ncnnc_compiler::kernel::interpret_program;
+use ncnnc_compiler::kernel::{Port, Program, interpret_program};
 use ncnnc_compiler::ncnn;
 use ncnnc_compiler::ops;
-use ncnnc_compiler::plan::{Mode, Plan, interpret};
+use ncnnc_compiler::plan::{Mode, Plan, Value, interpret};
 use ncnnc_compiler::schedule::{Constants, schedule};
 use ncnnc_targets::TARGETS;
 use ncnnc_tests::cases::{Case, read_cases};
@@ -29,9 +29,21 @@ fn plan(case: &Case) -> Option<(Plan, Vec<Vec<u32>>)> {
     Some((plan, inputs))
 }
 
-fn same(a: &[u32], b: &[u32]) -> bool {
+/// The model's outputs, cut to their actual size where it depends on the data.
+fn sized(program: &Program, outputs: Vec<Vec<u32>>) -> Vec<Value> {
+    let actual = |(port, words): (&Port, &Vec<u32>)| match port.extents {
+        None => Value { shape: port.shape.clone(), words: words.clone() },
+        Some(extents) => {
+            let shape: Vec<usize> = outputs[extents].iter().map(|extent| *extent as usize).collect();
+            Value { words: words[..shape.iter().product()].to_vec(), shape }
+        }
+    };
+    program.outputs.iter().zip(&outputs).map(actual).collect()
+}
+
+fn same(a: &Value, b: &Value) -> bool {
     let equal = |(a, b): (&u32, &u32)| a == b || (f32::from_bits(*a).is_nan() && f32::from_bits(*b).is_nan());
-    a.len() == b.len() && a.iter().zip(b).all(equal)
+    a.shape == b.shape && a.words.iter().zip(&b.words).all(equal)
 }
 
 #[test]
@@ -49,11 +61,11 @@ fn kernels_equal_the_plan() {
             let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let mut program = schedule(&plan, target, &mut constants);
                 program.constants = constants.finish();
-                interpret_program(&program, &inputs)
+                sized(&program, interpret_program(&program, &inputs))
             }));
             checked += 1;
             match run {
-                Ok(got) if wanted.iter().zip(&got).all(|(wanted, got)| same(&wanted.words, got)) => {}
+                Ok(got) if wanted.iter().zip(&got).all(|(wanted, got)| same(wanted, got)) => {}
                 Ok(_) => problems.push(format!("{} on {}: other bits", case.id, target.name)),
                 Err(_) => problems.push(format!("{} on {}: it panics", case.id, target.name)),
             }

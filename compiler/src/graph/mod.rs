@@ -9,7 +9,7 @@ mod routine;
 mod verify;
 
 pub use nest::{Access, Axis, AxisId, Combine, Factor, Index, Nest, Outside, Reduction, Term};
-pub use routine::{Routine, RoutineKind};
+pub use routine::{Crop, Detections, Routine, RoutineKind};
 
 use std::sync::Arc;
 
@@ -80,7 +80,6 @@ pub struct Output {
 
 /// One step of the computation.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every operation is a nest")]
 pub enum Operation {
     /// Loops whose iterations are known now.
     Nest(Nest),

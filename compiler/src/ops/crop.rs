@@ -5,8 +5,8 @@
 //! With none of the sizes, ends and second offsets, the second input gives the size; with -233 as the offset along w the
 //! second input's values are the offsets and sizes.
 
-use super::Lowering;
 use super::shape::{Side, extent, sides, text};
+use super::{Lowering, crop_at};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Index, Source, View};
@@ -37,7 +37,7 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         numpy_spans(l, &input.shape, &starts, &ends, &axes)?
     } else if l.inputs.len() > 1 && parameters.int(0, 0) == OPEN {
         let Some(spans) = constant_spans(l, &input.shape)? else {
-            return run_time_box(l);
+            return crop_at::lower(l);
         };
         spans
     } else if !starts.is_empty() && !ends.is_empty() {
@@ -48,12 +48,6 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         explicit_spans(l, &input.shape)
     };
     crop(l, &input, &spans)
-}
-
-/// A box whose place only the second input's values tell, at run time.
-fn run_time_box(l: &Lowering) -> Result<(), Diagnostic> {
-    let hint = "give offsets and sizes as parameters instead of a second input";
-    Err(l.error("a box to crop that is computed at run time isn't supported").hint(hint))
 }
 
 /// Makes the output: the box of the input, which must lie within it.

@@ -10,8 +10,11 @@ mod concat;
 mod contraction;
 mod convolution;
 mod crop;
+mod crop_at;
 mod data;
 mod deconvolution;
+mod detection_output;
+mod detections;
 mod eltwise;
 mod gemm;
 mod inner_product;
@@ -24,6 +27,7 @@ mod per_channel;
 mod permute;
 mod pointwise;
 mod pooling;
+mod prior_box;
 mod rearrange;
 mod rectify;
 mod reduction;
@@ -35,6 +39,7 @@ mod slice;
 mod softmax;
 mod unary_op;
 mod window;
+mod yolo_detections;
 
 pub use lowering::{Lowering, lower};
 
@@ -79,6 +84,7 @@ pub const OPERATORS: &[Operator] = &[
     line("Deconvolution", deconvolution::weights, deconvolution::plain),
     line("DeconvolutionDepthWise", deconvolution::weights, deconvolution::grouped),
     line("DeepCopy", no_weights, pointwise::same),
+    line("DetectionOutput", no_weights, detection_output::lower),
     line("Diag", no_weights, rearrange::diagonal),
     line("Dropout", no_weights, pointwise::dropout),
     line("ELU", no_weights, pointwise::exponential_unit),
@@ -111,6 +117,7 @@ pub const OPERATORS: &[Operator] = &[
     line("Permute", no_weights, permute::lower),
     line("PixelShuffle", no_weights, shuffle::to_space),
     line("Pooling", no_weights, pooling::lower),
+    line("PriorBox", no_weights, prior_box::lower),
     line("RMSNorm", normalization::root_mean_square_weights, normalization::root_mean_square),
     line("ReLU", no_weights, rectify::relu),
     line("Reduction", no_weights, reduction::lower),
@@ -131,6 +138,8 @@ pub const OPERATORS: &[Operator] = &[
     line("Threshold", no_weights, pointwise::threshold),
     line("Tile", no_weights, rearrange::tile),
     line("UnaryOp", no_weights, unary_op::lower),
+    line("YoloDetectionOutput", no_weights, yolo_detections::version_2),
+    line("Yolov3DetectionOutput", no_weights, yolo_detections::version_3),
 ];
 
 /// For layers without arrays in the `.bin`.

@@ -11,11 +11,12 @@ mod generic;
 mod lanes;
 mod memory;
 mod place;
+pub mod routine;
 
 pub use constants::Constants;
 
 use crate::expression::Expression;
-use crate::graph::{Access, Axis, Element, Graph, Index, Nest, Operation, Source, TensorId};
+use crate::graph::{Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, TensorId};
 use crate::kernel::{Argument, BufferId, Builder, Kernel, Port, Program, Step};
 use crate::plan::{Numerics, Plan};
 use contraction::{Contraction, Tiling, parts};
@@ -109,7 +110,7 @@ impl Scheduler<'_> {
                 let choice = self.forms.choices[number].take().expect("every nest has a choice");
                 self.nest(nest, plan.numerics[number], &choice);
             }
-            Operation::Routine(_) => unreachable!("there are no kinds of routines yet"),
+            Operation::Routine(routine) => self.routine(routine),
         }
     }
 
@@ -326,8 +327,7 @@ impl Scheduler<'_> {
 
     /// Copies the outputs that were not made where the caller wants them.
     fn remaining_outputs(&mut self) {
-        let plan = self.plan;
-        for (number, output) in plan.graph.outputs.iter().enumerate() {
+        for (number, output) in all_outputs(self.graph()).iter().enumerate() {
             let tensor = output.view.tensor;
             if self.outputs.get(&tensor) == Some(&number) && self.forms.primary(tensor) == Form::Dense {
                 continue;
@@ -400,12 +400,21 @@ impl Scheduler<'_> {
 /// For each tensor that is made for the caller in dense rows, the first output it is.
 fn direct_outputs(plan: &Plan) -> HashMap<TensorId, usize> {
     let mut outputs = HashMap::new();
-    for (number, output) in plan.graph.outputs.iter().enumerate() {
+    for (number, output) in all_outputs(&plan.graph).iter().enumerate() {
         if plan.graph.tensor(output.view.tensor).source == Source::Computed {
             outputs.entry(output.view.tensor).or_insert(number);
         }
     }
     outputs
+}
+
+/// The model's outputs, and after them the actual extents of those whose size depends on the data.
+fn all_outputs(graph: &Graph) -> Vec<Output> {
+    let extents = graph.outputs.iter().filter_map(|output| {
+        let view = graph.view(output.view.extents?);
+        Some(Output { name: format!("{}.extents", output.name), view })
+    });
+    graph.outputs.iter().cloned().chain(extents).collect()
 }
 
 fn ports(graph: &Graph) -> (Vec<Port>, Vec<Port>) {
@@ -416,8 +425,12 @@ fn ports(graph: &Graph) -> (Vec<Port>, Vec<Port>) {
         integer: graph.tensor(tensor).element == Element::I32,
     };
     let inputs = graph.inputs.iter().map(|id| port(&graph.tensor(*id).name, &graph.tensor(*id).shape, *id)).collect();
-    let outputs =
-        graph.outputs.iter().map(|output| port(&output.name, &output.view.shape, output.view.tensor)).collect();
+    let mut outputs: Vec<Port> =
+        all_outputs(graph).iter().map(|output| port(&output.name, &output.view.shape, output.view.tensor)).collect();
+    let sized = (0..graph.outputs.len()).filter(|number| graph.outputs[*number].view.extents.is_some());
+    for (at, number) in sized.enumerate() {
+        outputs[number].extents = Some(graph.outputs.len() + at);
+    }
     (inputs, outputs)
 }
 

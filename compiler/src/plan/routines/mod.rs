@@ -1,9 +1,20 @@
 //! The meaning of every routine, for the interpreters.
 
-use super::arithmetic::Arithmetic;
-use crate::graph::{Graph, Routine};
+mod crop;
+mod detections;
 
-/// Carries out a routine on the values it reads; gives the values of each tensor it writes, whole.
-pub(super) fn run<A: Arithmetic>(_: &Graph, routine: &Routine, _: &[Vec<A::Value>]) -> Vec<Vec<A::Value>> {
-    match routine.kind {}
+use super::arithmetic::Arithmetic;
+use crate::graph::{Element, Graph, Routine, RoutineKind};
+
+/// Carries out a routine on the values it reads; gives the values of each tensor it writes, whole: those beyond the actual
+/// extents are zero.
+pub(super) fn run<A: Arithmetic>(graph: &Graph, routine: &Routine, reads: &[Vec<A::Value>]) -> Vec<Vec<A::Value>> {
+    let (values, extents) = match &routine.kind {
+        RoutineKind::Detections(detections) => detections::run::<A>(detections, reads),
+        RoutineKind::Crop(crop) => crop::run::<A>(crop, &routine.reads[0].shape, reads),
+    };
+    let capacity = graph.tensor(routine.writes[0]).elements();
+    let mut whole = values;
+    whole.resize(capacity, A::Value::default());
+    vec![whole, extents.into_iter().map(|extent| A::read(extent as u32, Element::I32)).collect()]
 }

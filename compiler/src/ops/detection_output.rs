@@ -1,0 +1,115 @@
+//! DetectionOutput: the detections of an SSD head.
+//!
+//! 0: classes with the background, -233 in mxnet's layout; 1: overlap, 2: candidates per class, 3: detections, 4: score
+//! threshold, 5-8: variances in mxnet's layout. Inputs: offsets `[4 * priors]`, scores `[priors * classes]` or, in mxnet's
+//! layout, `[classes, priors]`, and priors `[2, 4 * priors]`, the second row variances, or `[priors, 4]`.
+//! Source: `src/layer/detectionoutput.cpp`.
+//!
+//! ncnn leaves the box of a prior uncomputed whose background score is at least one minus the threshold, since no other
+//! score can then pass if they sum to one. Here every box is computed.
+
+use super::Lowering;
+use super::detections::{Candidates, map};
+use super::lowering::axis;
+use crate::diagnostic::Diagnostic;
+use crate::expression::Expression;
+use crate::function::Function;
+use crate::graph::{Detections, Index, View};
+
+/// Stands for "in mxnet's layout" where the number of classes is wanted.
+const MXNET: i32 = -233;
+
+pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
+    l.expect_blobs(3, 3, 1)?;
+    let [offsets, scores, priors] = [l.fixed_input(0)?, l.fixed_input(1)?, l.fixed_input(2)?];
+    let classes = l.layer.parameters.int(0, 0);
+    let mxnet = classes == MXNET;
+    let (count, classes) = if mxnet {
+        (priors.shape[0], scores.shape[0])
+    } else {
+        (priors.shape[priors.shape.len() - 1] / 4, usize::try_from(classes).unwrap_or(0))
+    };
+    if classes < 2 || count == 0 {
+        return Err(l.error(format!("{count} priors and {classes} classes; one prior and two classes are the least")));
+    }
+    let sizes =
+        [("offsets", &offsets, 4), ("scores", &scores, classes), ("priors", &priors, if mxnet { 4 } else { 8 })];
+    for (what, view, each) in sizes {
+        if Some(view.elements()) != count.checked_mul(each) {
+            let have = view.elements();
+            return Err(l.error(format!("{have} {what} for {count} priors, but {each} are needed for each")));
+        }
+    }
+    let groups = classes - 1;
+    let candidates = Candidates::new(l, groups, count);
+    let parallel = [axis("n", count)];
+    place(l, &candidates, (&offsets, &priors), count, mxnet);
+    candidates.measure(l);
+
+    // The background, class 0, is left out.
+    let score = if mxnet {
+        scores.reshaped(&[classes, count]).at(vec![Index::axis(0).moved(1), Index::axis(1)])
+    } else {
+        scores.reshaped(&[count, classes]).at(vec![Index::axis(1), Index::axis(0).moved(1)])
+    };
+    let loops = [axis("class", groups), parallel[0].clone()];
+    let write = candidates.scores.elementwise();
+    map(l, &loops, vec![score], Expression::read_of(0), write);
+    let numbers: Vec<f32> = (1..classes).map(|class| class as f32).collect();
+    let labels = l.constant("labels", &[groups], &numbers);
+    let kind = Detections {
+        groups,
+        candidates: count,
+        threshold: l.layer.parameters.float(4, 0.5),
+        inclusive: false,
+        overlap: l.layer.parameters.float(1, 0.05),
+        by_product: false,
+        most_in_group: limit(l, 2, 300)?,
+        most: limit(l, 3, 100)?,
+    };
+    candidates.choose(l, &labels, kind);
+    Ok(())
+}
+
+/// A number of candidates or detections.
+fn limit(l: &Lowering, id: u32, default: i32) -> Result<usize, Diagnostic> {
+    let limit = l.layer.parameters.int(id, default);
+    usize::try_from(limit).map_err(|_| l.error(format!("parameter {id} is the most there can be, but it is {limit}")))
+}
+
+/// Adds the boxes: priors moved and scaled by the offsets.
+fn place(l: &mut Lowering, candidates: &Candidates, (offsets, priors): (&View, &View), count: usize, mxnet: bool) {
+    let offsets = offsets.reshaped(&[count, 4]);
+    let rows = if mxnet { 1 } else { 2 };
+    let priors = priors.reshaped(&[rows, count, 4]);
+    let defaults = [(5, 0.1), (6, 0.1), (7, 0.2), (8, 0.2)];
+    let variances = defaults.map(|(id, default)| l.layer.parameters.float(id, default));
+    let reads = |side: usize| {
+        let of = |view: &View, column: usize| view.at(vec![Index::axis(0), Index::constant(column as i64)]);
+        let in_row = |row: i64, column: usize| {
+            priors.at(vec![Index::constant(row), Index::axis(0), Index::constant(column as i64)])
+        };
+        let mut reads = vec![of(&offsets, side), of(&offsets, side + 2), in_row(0, side), in_row(0, side + 2)];
+        if !mxnet {
+            reads.extend([in_row(1, side), in_row(1, side + 2)]);
+        }
+        reads
+    };
+    let parallel = [axis("n", count)];
+    candidates.place(l, &parallel, &Index::axis(0), reads, |e, side| {
+        let [moved, scaled, start, end] = [0, 1, 2, 3].map(|i| e.read(i));
+        let variance = |e: &mut Expression, part: usize| {
+            if mxnet { e.constant(variances[2 * part + side]) } else { e.read(4 + part) }
+        };
+        let (extent, sum, half) = (e.sub(end, start), e.add(start, end), e.constant(0.5));
+        let centre = e.mul(sum, half);
+        let weight = variance(e, 0);
+        let step = e.mul(weight, moved);
+        let step = e.mul(step, extent);
+        let centre = e.add(step, centre);
+        let weight = variance(e, 1);
+        let power = e.mul(weight, scaled);
+        let growth = e.call(Function::Exponential, &[power]);
+        (centre, e.mul(growth, extent))
+    });
+}

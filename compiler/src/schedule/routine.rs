@@ -1,0 +1,60 @@
+//! Kernels of routines: one task, scalars only.
+//!
+//! The buffers are what the routine reads, then what it writes, then perhaps one for its own use; tensors are dense and row-major.
+//! Every position that depends on data is confined to its buffer right before its use, and every loop counts up to a
+//! bound that is confined too: no data, NaN included, can make a kernel leave its buffers or run on.
+
+mod crop;
+mod detections;
+mod scalars;
+
+use super::place::{BLOCK, Form, Home};
+use super::{Location, Scheduler, kernel_name};
+use crate::graph::{Graph, Routine, RoutineKind};
+use crate::kernel::{BufferId, Builder, Kernel};
+
+impl Scheduler<'_> {
+    /// Adds the step that carries out a routine.
+    pub(super) fn routine(&mut self, routine: &Routine) {
+        let dense = |tensor| Home { tensor, form: Form::Dense };
+        routine.reads.iter().for_each(|view| self.bring(dense(view.tensor)));
+        routine.writes.iter().for_each(|tensor| self.make(dense(*tensor)));
+        let kernel = kernel(self.graph(), routine, self.target.lanes);
+        let tensors = routine.reads.iter().map(|view| view.tensor).chain(routine.writes.iter().copied());
+        let mut arguments: Vec<Location> = tensors.map(|tensor| self.homes[&dense(tensor)]).collect();
+        for own in &kernel.buffers[arguments.len()..] {
+            self.places.push(own.words.next_multiple_of(BLOCK));
+            arguments.push(Location::Arena(self.places.len() - 1));
+        }
+        self.step(routine.name.clone(), kernel, arguments);
+    }
+}
+
+/// The kernel that carries out a routine. Buffers beyond what the routine reads and writes are its own memory.
+pub fn kernel(graph: &Graph, routine: &Routine, lanes: usize) -> Kernel {
+    let mut b = Builder::new(kernel_name(&routine.name), lanes, 1);
+    let reads: Vec<BufferId> = routine
+        .reads
+        .iter()
+        .map(|view| {
+            let tensor = graph.tensor(view.tensor);
+            b.input(&kernel_name(&tensor.name), tensor.elements())
+        })
+        .collect();
+    let writes: Vec<BufferId> = routine
+        .writes
+        .iter()
+        .map(|id| {
+            let tensor = graph.tensor(*id);
+            b.output(&kernel_name(&tensor.name), tensor.elements())
+        })
+        .collect();
+    match &routine.kind {
+        RoutineKind::Detections(kind) => {
+            let labels = routine.reads[3].elements();
+            detections::build(&mut b, kind, &reads, labels, &writes);
+        }
+        RoutineKind::Crop(kind) => crop::build(&mut b, kind, &routine.reads[0].shape, &reads, &writes),
+    }
+    b.finish()
+}
