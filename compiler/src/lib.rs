@@ -4,7 +4,10 @@
 //! bit) → `schedule` (how, on one target) → `kernel` (programs) → `emit` (tokens). `ARCHITECTURE.md` has the invariants.
 #![forbid(unsafe_code)]
 
+pub mod build;
+pub mod compile;
 pub mod diagnostic;
+pub mod door;
 pub mod emit;
 pub mod expression;
 pub mod function;

@@ -1,1 +1,103 @@
 //! The `include_model!` macro.
+
+mod arguments;
+mod cache;
+
+use arguments::Arguments;
+use ncnnc_compiler::diagnostic::Diagnostic;
+use proc_macro2::TokenStream;
+use quote::quote;
+use std::any::Any;
+use std::path::PathBuf;
+
+/// Compiles a network in ncnn's format into the crate, as a type with a method `run`.
+///
+/// The short form names the param file, with the `.bin` beside it, and works when the file carries the shapes of its
+/// inputs; the type has the name of the file.
+///
+/// ```ignore
+/// ncnnc::include_model!("models/digits.param");
+///
+/// let mut model = Digits::new();
+/// let probabilities: &[f32; 10] = model.run(&image);
+/// ```
+///
+/// The long form says more:
+///
+/// ```ignore
+/// ncnnc::include_model! {
+///     /// ImageNet classifier.
+///     pub struct Resnet18 = "models/resnet18.param";
+///     weights = "models/resnet18-v2.bin"; // otherwise models/resnet18.bin
+///     input in0: [3, 224, 224];           // shapes the file leaves open, outermost extent first
+///     output pool5;                       // blobs to put out beside the model's outputs
+///     numerics = strict;                  // or fast, the default
+///     threads = 2;                        // for `new`; the default is 1
+/// }
+/// ```
+///
+/// A blob whose name is no identifier stands in quotes: `input "data/0": [3, 224, 224];`.
+///
+/// Paths are relative to the folder of the crate's `Cargo.toml`. Editing the model rebuilds the crate. Whatever is wrong
+/// with a model is an error of the build, all of it at once, with the file, line and column.
+///
+/// What the type offers:
+///
+/// - `run` takes one array for every input and gives a reference to the output, or to a struct of them when there are
+///   several. Outputs whose size depends on the data come as `Rows`. Nothing is allocated and nothing can fail.
+/// - `new` and `with_options` put the network's memory on the heap; `in_arena` takes an `Arena` instead.
+/// - `ARENA_BYTES` is how much memory it is.
+///
+/// Cargo compiles macros without optimisation in its dev profile, this compiler as well. For anything but small models
+/// add to the `Cargo.toml` of the workspace:
+///
+/// ```toml
+/// [profile.dev.build-override]
+/// opt-level = 2
+/// ```
+///
+/// A build script can do the same work: see `ncnnc_compiler::build`.
+#[proc_macro]
+pub fn include_model(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let arguments = match syn::parse::<Arguments>(input) {
+        Ok(arguments) => arguments,
+        Err(problems) => return problems.into_compile_error().into(),
+    };
+    let span = arguments.span;
+    // The compiler says what is wrong with a model; if it panics, something is wrong with the compiler.
+    let expanded = std::panic::catch_unwind(|| expand(&arguments)).unwrap_or_else(|panic| Err(vec![defect(&*panic)]));
+    let tokens = expanded.unwrap_or_else(|problems| {
+        let errors = problems.iter().map(|problem| {
+            let text = problem.to_string();
+            // The Rust compiler begins with the same word.
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            syn::Error::new(span, text).into_compile_error()
+        });
+        quote!(#(#errors)*)
+    });
+    tokens.into()
+}
+
+fn expand(arguments: &Arguments) -> Result<TokenStream, Vec<Diagnostic>> {
+    let root = std::env::var_os("CARGO_MANIFEST_DIR")
+        .ok_or_else(|| vec![Diagnostic::error("CARGO_MANIFEST_DIR is not set; paths are relative to it")])?;
+    let files = arguments.request.read(&PathBuf::from(root))?;
+    let code = cache::code(&arguments.request, &files)?;
+    // Cargo rebuilds the crate when a file it includes has changed; a constant without a name leaves no trace in it.
+    let tracked = [&files.param, &files.weights].map(|path| {
+        let path = path.to_string_lossy();
+        quote!(
+            const _: &[u8] = include_bytes!(#path);
+        )
+    });
+    Ok(quote!(#(#tracked)* #code))
+}
+
+/// A panic as a request for a report.
+fn defect(panic: &(dyn Any + Send)) -> Diagnostic {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    // Some show a whole kernel after the first line.
+    let text = text.and_then(|text| text.lines().next()).unwrap_or("no details");
+    Diagnostic::error(format!("defect in the compiler: {text}"))
+        .hint("please report it, with the param file: whatever the model is, this should not happen")
+}

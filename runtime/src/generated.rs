@@ -81,8 +81,9 @@ pub struct Session<M> {
     memory: M,
     program: &'static Program,
     constants: *const u32,
+    /// None for a single thread, which needs nothing from the heap.
     #[cfg(feature = "std")]
-    pool: crate::pool::Pool,
+    pool: Option<crate::pool::Pool>,
 }
 
 // SAFETY: the constants are never written; all else can be sent.
@@ -116,7 +117,7 @@ impl<M: Memory> Session<M> {
             program,
             constants: constants.as_ptr().cast(),
             #[cfg(feature = "std")]
-            pool: crate::pool::Pool::new(options.threads),
+            pool: (options.threads > 1).then(|| crate::pool::Pool::new(options.threads)),
         }
     }
 
@@ -127,6 +128,7 @@ impl<M: Memory> Session<M> {
     pub unsafe fn run<const N: usize>(&mut self, inputs: &[*const u32]) {
         let arena = self.memory.words();
         for step in self.program.steps {
+            debug_assert!(step.arguments.len() <= N, "{} has more arguments than were expected", step.name);
             let mut buffers = [core::ptr::null_mut(); N];
             for (buffer, argument) in buffers.iter_mut().zip(step.arguments) {
                 // SAFETY: the offsets lie within their memory, as promised when the session was made.
@@ -138,7 +140,10 @@ impl<M: Memory> Session<M> {
             }
             let call = Call { kernel: step.kernel, buffers: &buffers, tasks: step.tasks };
             #[cfg(feature = "std")]
-            self.pool.run(&call);
+            match &mut self.pool {
+                Some(pool) => pool.run(&call),
+                None => call.run(0, call.tasks),
+            }
             #[cfg(not(feature = "std"))]
             call.run(0, call.tasks);
         }

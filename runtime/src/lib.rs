@@ -22,6 +22,7 @@ pub mod words;
 
 pub use instruction_set::InstructionSet;
 pub use memory::{Arena, Memory, Owned};
+pub use ncnnc_macros::include_model;
 pub use options::Options;
 pub use rows::Rows;
 

@@ -6,7 +6,8 @@
 mod kernel;
 mod names;
 
-use crate::kernel::{Argument, Port, Program};
+use crate::emit::assembly::assemble;
+use crate::kernel::{Argument, Kernel, Port, Program};
 use names::Names;
 use ncnnc_targets::{Architecture, Target};
 use proc_macro2::{Ident, Literal, TokenStream};
@@ -51,18 +52,18 @@ pub fn emit(module: &Module) -> TokenStream {
     let targets = module.programs.iter().map(|(target, program)| self::target(target, program, &memory));
     let table = module.programs.iter().map(|(target, _)| {
         let (cfg, name, set) = (cfg(target), format_ident!("{}", target.name), instruction_set(target));
-        quote!(#cfg Program { instruction_set: ::ncnnc::InstructionSet::#set, steps: #name::STEPS })
+        quote!(#cfg ::ncnnc::generated::Program { instruction_set: ::ncnnc::InstructionSet::#set, steps: #name::STEPS })
     });
     let (constants, bytes) = (&module.constants, Literal::usize_unsuffixed(first.constants.len() * 4));
     quote! {
         #definitions
         #[allow(clippy::all, clippy::pedantic, unused, non_snake_case, unsafe_op_in_unsafe_fn)]
         const _: () = {
-            use ::ncnnc::generated::{Aligned, Program, Session};
             #[cfg(target_endian = "big")]
             compile_error!("networks are not supported yet on machines whose words are big-endian");
-            static CONSTANTS: Aligned<[u8; #bytes]> = Aligned(*include_bytes!(#constants));
-            static PROGRAMS: &[Program] = &[#(#table),*];
+            static CONSTANTS: ::ncnnc::generated::Aligned<[u8; #bytes]> =
+                ::ncnnc::generated::Aligned(*include_bytes!(#constants));
+            static PROGRAMS: &[::ncnnc::generated::Program] = &[#(#table),*];
             #implementation
             #(#targets)*
         };
@@ -111,7 +112,7 @@ fn instruction_set(target: &Target) -> Ident {
 fn target(target: &Target, program: &Program, memory: &Memory) -> TokenStream {
     let mut names = Names::reserving(&["STEPS"]);
     let kernels: Vec<Ident> = program.kernels.iter().map(|kernel| names.identifier(&kernel.name)).collect();
-    let functions = program.kernels.iter().zip(&kernels).map(|(kernel, name)| self::kernel::kernel(kernel, name));
+    let functions = program.kernels.iter().zip(&kernels).map(|(kernel, name)| function(target, kernel, name));
     let steps = program.steps.iter().map(|step| {
         let (layer, kernel) = (&step.name, &kernels[step.kernel]);
         let variant = match target.architecture {
@@ -144,6 +145,24 @@ fn argument(argument: Argument, memory: &Memory) -> TokenStream {
     };
     let at = Literal::usize_unsuffixed(at);
     quote!(#place(#at))
+}
+
+fn function(target: &Target, kernel: &Kernel, name: &Ident) -> TokenStream {
+    let convention = match target.architecture {
+        Architecture::Any => return self::kernel::kernel(kernel, name),
+        Architecture::X86_64 => "sysv64",
+        Architecture::Aarch64 => "C",
+    };
+    // One piece of text: rustc takes its time for every argument of `naked_asm!`.
+    let lines = assemble(kernel, target).join("\n");
+    let docs = format!(" {} tasks.", kernel.tasks);
+    quote! {
+        #[doc = #docs]
+        #[unsafe(naked)]
+        unsafe extern #convention fn #name(buffers: *const *mut u32, begin: usize, end: usize) {
+            ::core::arch::naked_asm!(#lines, options(raw))
+        }
+    }
 }
 
 /// What users see of the network.
@@ -288,7 +307,7 @@ impl<'a> Interface<'a> {
                     pub fn with_options(options: &::ncnnc::Options) -> Self {
                         let memory = ::ncnnc::Owned::new(Self::ARENA_BYTES);
                         // SAFETY: the memory is that large, and the steps were compiled for it and these constants.
-                        Self(unsafe { Session::new(memory, PROGRAMS, &CONSTANTS.0, options) })
+                        Self(unsafe { ::ncnnc::generated::Session::new(memory, PROGRAMS, &CONSTANTS.0, options) })
                     }
                 }
 
@@ -321,7 +340,7 @@ impl<'a> Interface<'a> {
                     options: &::ncnnc::Options,
                 ) -> Self {
                     // SAFETY: the memory is that large, and the steps were compiled for it and these constants.
-                    Self(unsafe { Session::new(arena, PROGRAMS, &CONSTANTS.0, options) })
+                    Self(unsafe { ::ncnnc::generated::Session::new(arena, PROGRAMS, &CONSTANTS.0, options) })
                 }
             }
 

@@ -25,10 +25,11 @@ impl Names {
         Self { taken: words.iter().map(|word| word.to_string()).collect() }
     }
 
-    /// The identifier nearest to a name: what no identifier may contain becomes `_`, and a name that is taken already
+    /// The identifier nearest to a name: what no identifier may contain becomes one `_`, and a name that is taken already
     /// gets a number.
     pub fn identifier(&mut self, name: &str) -> Ident {
-        let mut base: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        let mut base = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
         if base.is_empty() || base.starts_with(|c: char| c.is_ascii_digit()) {
             base.insert(0, '_');
         }
@@ -65,7 +66,7 @@ mod tests {
             ("self", "self_"),
             ("", "__"),
             ("_", "___2"),
-            ("größe", "gr__e"),
+            ("größe: 2", "gr_e_2"),
             ("session", "session_2"),
         ];
         for (name, expected) in cases {

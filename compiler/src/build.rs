@@ -1,0 +1,196 @@
+//! The door for build scripts: code and constants are written to `OUT_DIR`.
+//!
+//! ```no_run
+//! // build.rs, with ncnnc-compiler among the build-dependencies
+//! fn main() {
+//!     ncnnc_compiler::build::Model::new("models/resnet18.param").input("in0", &[3, 224, 224]).write_to_out_dir();
+//! }
+//! ```
+//!
+//! The crate then includes the code, which needs `ncnnc` among its dependencies:
+//!
+//! ```ignore
+//! include!(concat!(env!("OUT_DIR"), "/resnet18.rs"));
+//! ```
+//!
+//! Only the instruction sets of the architecture the crate is built for are compiled, so this is the faster door, and the
+//! one for large models. The options are those of `include_model!`.
+
+use crate::compile::Options;
+use crate::diagnostic::Diagnostic;
+use crate::door::Request;
+use crate::mode::Mode;
+use ncnnc_targets::{Architecture, TARGETS};
+use proc_macro2::{Ident, Span};
+use quote::quote;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+/// A model to write code for.
+pub struct Model {
+    param: String,
+    weights: Option<String>,
+    name: Option<String>,
+    file: Option<String>,
+    options: Options,
+    threads: usize,
+}
+
+impl Model {
+    /// The model in this param file, with its weights beside it; the path is relative to the crate's folder.
+    #[must_use]
+    pub fn new(param: impl Into<String>) -> Self {
+        Self { param: param.into(), weights: None, name: None, file: None, options: Options::default(), threads: 1 }
+    }
+
+    /// The weights are in this file.
+    #[must_use]
+    pub fn weights(mut self, path: impl Into<String>) -> Self {
+        self.weights = Some(path.into());
+        self
+    }
+
+    /// The type is called so; otherwise it has the name of the file, `resnet18.param` giving `Resnet18`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The files written are called so, with other endings; otherwise they are called like the param file.
+    #[must_use]
+    pub fn file(mut self, stem: impl Into<String>) -> Self {
+        self.file = Some(stem.into());
+        self
+    }
+
+    /// An input has this shape, outermost extent first.
+    #[must_use]
+    pub fn input(mut self, name: impl Into<String>, shape: &[usize]) -> Self {
+        self.options.shapes.insert(name.into(), shape.to_vec());
+        self
+    }
+
+    /// A further blob is put out.
+    #[must_use]
+    pub fn output(mut self, name: impl Into<String>) -> Self {
+        self.options.outputs.push(name.into());
+        self
+    }
+
+    /// What may be done to the numbers.
+    #[must_use]
+    pub fn numerics(mut self, mode: Mode) -> Self {
+        self.options.mode = mode;
+        self
+    }
+
+    /// How many threads `new` takes.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Writes `resnet18.rs` and `resnet18.constants` for `resnet18.param` to `OUT_DIR`, and tells cargo when to do it
+    /// again. When something is wrong with the model, prints what and ends the build script.
+    pub fn write_to_out_dir(self) {
+        match self.write() {
+            Ok(warnings) => {
+                for warning in warnings {
+                    println!("cargo::warning={}", warning.to_string().replace('\n', " "));
+                }
+            }
+            Err(problems) => {
+                for problem in problems {
+                    // Further lines need the prefix as well.
+                    problem.to_string().lines().for_each(|line| println!("cargo::error={line}"));
+                }
+                exit(1);
+            }
+        }
+    }
+
+    fn write(self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+        let folder = PathBuf::from(variable("OUT_DIR")?);
+        let architecture = variable("CARGO_CFG_TARGET_ARCH")?;
+        let stem = self.file.unwrap_or_else(|| stem(&self.param));
+        let name = self.name.unwrap_or_else(|| type_name(&stem));
+        if !is_identifier(&name) {
+            return Err(vec![Diagnostic::error(format!("`{name}` can't be the name of a type"))]);
+        }
+        let targets = TARGETS.iter().copied().filter(|target| match target.architecture {
+            Architecture::Any => true,
+            Architecture::X86_64 => architecture == "x86_64",
+            Architecture::Aarch64 => architecture == "aarch64",
+        });
+        let request = Request {
+            name: Ident::new(&name, Span::call_site()),
+            visibility: quote!(pub),
+            attributes: quote!(),
+            param: self.param,
+            weights: self.weights,
+            options: self.options,
+            threads: self.threads,
+            targets: targets.collect(),
+        };
+        let file = format!("{stem}.constants");
+        let from_code = format!("/{file}");
+        println!("cargo::rerun-if-changed={}", root.join(&request.param).display());
+        let files = request.read(&root)?;
+        println!("cargo::rerun-if-changed={}", files.weights.display());
+        let generated = request.generate(&files, quote!(concat!(env!("OUT_DIR"), #from_code)))?;
+        write(&folder.join(file), &generated.constants)?;
+        write(&folder.join(format!("{stem}.rs")), generated.code.to_string().as_bytes())?;
+        Ok(generated.warnings)
+    }
+}
+
+/// The name of a param file without its endings.
+pub fn stem(param: &str) -> String {
+    let file = Path::new(param).file_name().and_then(|name| name.to_str()).unwrap_or(param);
+    file.strip_suffix(".param.bin").or(file.strip_suffix(".param")).unwrap_or(file).to_string()
+}
+
+/// The name of a type after that of a file: `mobilenet_v2.fp32` gives `MobilenetV2Fp32`.
+pub fn type_name(stem: &str) -> String {
+    let words = stem.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name: String = words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect();
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("Model{name}") }
+}
+
+/// Whether Rust takes it for the name of a type, without being asked about keywords.
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn variable(name: &str) -> Result<String, Vec<Diagnostic>> {
+    std::env::var(name).map_err(|_| {
+        let message = format!("the variable {name} is not set");
+        vec![Diagnostic::error(message).hint("call this from a build script, which cargo runs")]
+    })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
+    std::fs::write(path, bytes)
+        .map_err(|error| vec![Diagnostic::error(format!("can't write {}: {error}", path.display()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_named_after_files() {
+        for (param, name) in [
+            ("models/resnet18.param", "Resnet18"),
+            ("mobilenet_v2.fp32.param", "MobilenetV2Fp32"),
+            ("squeezenet_v1.1.param.bin", "SqueezenetV11"),
+            ("7.param", "Model7"),
+            ("größe.param", "GrE"),
+        ] {
+            assert_eq!(type_name(&stem(param)), name);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the macro and the build script share: a request for a type, turned into code and a file of constants.
+//!
+//! Owns paths, documentation of the generated type, and the hash under which a result may be kept. Must not know how a
+//! request was written down.
+
+use crate::compile::{Compiled, File, Options, compile};
+use crate::diagnostic::Diagnostic;
+use crate::emit::rust::{Module, emit, pack};
+use crate::graph::{Combine, Nest, Operation};
+use ncnnc_targets::Target;
+use proc_macro2::{Ident, TokenStream};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+use std::path::{Path, PathBuf};
+
+/// A type that runs a model.
+pub struct Request {
+    /// What the type is called.
+    pub name: Ident,
+    /// Who can see it.
+    pub visibility: TokenStream,
+    /// Its attributes.
+    pub attributes: TokenStream,
+    /// The param file, as the user named it.
+    pub param: String,
+    /// The weights; beside the param file if not given.
+    pub weights: Option<String>,
+    /// What the user chose.
+    pub options: Options,
+    /// How many threads `new` takes.
+    pub threads: usize,
+    /// For what it is compiled, best first.
+    pub targets: Vec<&'static Target>,
+}
+
+/// The files of a request.
+pub struct Files {
+    /// Where the param file is, absolute.
+    pub param: PathBuf,
+    /// Where the weights are, absolute.
+    pub weights: PathBuf,
+    param_bytes: Vec<u8>,
+    weights_bytes: Vec<u8>,
+}
+
+/// What a request becomes.
+pub struct Generated {
+    /// The code.
+    pub code: TokenStream,
+    /// The file of constants it includes.
+    pub constants: Vec<u8>,
+    /// What the user should know.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Request {
+    /// The weights as the user named them, or `model.bin` beside `model.param`.
+    fn weights(&self) -> String {
+        let stem = self.param.strip_suffix(".param.bin").or(self.param.strip_suffix(".param")).unwrap_or(&self.param);
+        self.weights.clone().unwrap_or_else(|| format!("{stem}.bin"))
+    }
+
+    /// Reads the files; paths are relative to `root`.
+    ///
+    /// # Errors
+    /// Every file that can't be read.
+    pub fn read(&self, root: &Path) -> Result<Files, Vec<Diagnostic>> {
+        let weights = self.weights();
+        let (param_path, weights_path) = (root.join(&self.param), root.join(&weights));
+        let hint = match self.weights {
+            Some(_) => "the path is relative to the folder of the crate's Cargo.toml",
+            None => "weights are looked for beside the param file; `weights = \"...\"` names another place",
+        };
+        let param = read(&self.param, &param_path, "the path is relative to the folder of the crate's Cargo.toml");
+        match (param, read(&weights, &weights_path, hint)) {
+            (Ok(param_bytes), Ok(weights_bytes)) => {
+                Ok(Files { param: param_path, weights: weights_path, param_bytes, weights_bytes })
+            }
+            // Where there is no param file, what is missing beside it is no news.
+            (Err(problem), _) | (_, Err(problem)) => Err(vec![problem]),
+        }
+    }
+
+    /// The number under which the result may be kept: of everything it depends on, the compiler named by `version`
+    /// included.
+    pub fn hash(&self, files: &Files, version: &str) -> u128 {
+        let mut hasher = SipHasher13::new();
+        let mut shapes: Vec<_> = self.options.shapes.iter().collect();
+        shapes.sort();
+        let targets: Vec<&str> = self.targets.iter().map(|target| target.name).collect();
+        let text = format!(
+            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{}\n{targets:?}\n{:?}\n{:?}",
+            self.name,
+            self.visibility,
+            self.attributes,
+            self.param,
+            self.options.outputs,
+            self.options.mode,
+            self.threads,
+            files.param,
+            files.weights,
+        );
+        for bytes in [text.as_bytes(), &files.param_bytes, &files.weights_bytes] {
+            hasher.write_usize(bytes.len());
+            hasher.write(bytes);
+        }
+        hasher.finish128().as_u128()
+    }
+
+    /// Compiles the model; `constants` is an expression for the path of the file with the constants.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the model.
+    pub fn generate(&self, files: &Files, constants: TokenStream) -> Result<Generated, Vec<Diagnostic>> {
+        let param = File { path: &self.param, bytes: &files.param_bytes };
+        let weights = File { path: &self.weights(), bytes: &files.weights_bytes };
+        let compiled = compile(param, weights, &self.options, &self.targets)?;
+        let code = emit(&Module {
+            name: self.name.clone(),
+            visibility: self.visibility.clone(),
+            attributes: self.attributes.clone(),
+            facts: facts(&self.param, &compiled),
+            constants,
+            threads: self.threads,
+            programs: &compiled.programs,
+        });
+        Ok(Generated { code, constants: pack(&compiled.programs), warnings: compiled.warnings })
+    }
+}
+
+fn read(name: &str, path: &Path, hint: &str) -> Result<Vec<u8>, Diagnostic> {
+    std::fs::read(path).map_err(|error| {
+        Diagnostic::error(format!("can't read `{name}`: {error}"))
+            .hint(format!("looked for {}; {hint}", path.display()))
+    })
+}
+
+/// What the documentation of the type says about the model.
+fn facts(param: &str, compiled: &Compiled) -> Vec<String> {
+    let operations = &compiled.plan.graph.operations;
+    let macs: usize = operations.iter().map(multiply_adds).sum();
+    let kibibytes = |words: usize| (words * 4).div_ceil(1024);
+    let program = compiled.programs.first().map(|(_, program)| program);
+    let constants = program.map_or(0, |program| program.constants.len());
+    let arena = compiled.programs.iter().map(|(_, program)| program.arena_words).max().unwrap_or(0);
+    vec![format!(
+        "Compiled from `{param}`: {} operations, {macs} multiply-adds, {} KiB of constants, {} KiB of activations.",
+        operations.len(),
+        kibibytes(constants),
+        kibibytes(arena),
+    )]
+}
+
+fn multiply_adds(operation: &Operation) -> usize {
+    match operation {
+        Operation::Nest(Nest { parallel, reduction: Some(reduction), .. })
+            if reduction.combine == Combine::FusedSum =>
+        {
+            parallel.iter().chain(&reduction.axes).map(|axis| axis.extent).product()
+        }
+        Operation::Nest(_) | Operation::Routine(_) => 0,
+    }
+}

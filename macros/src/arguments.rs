@@ -1,0 +1,182 @@
+//! What users write between the parentheses of `include_model!`.
+
+use ncnnc_compiler::build::{stem, type_name};
+use ncnnc_compiler::compile::Options;
+use ncnnc_compiler::door::Request;
+use ncnnc_compiler::mode::Mode;
+use ncnnc_targets::TARGETS;
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::parse::discouraged::Speculative;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Ident, LitInt, LitStr, Token, Visibility, bracketed, parenthesized};
+
+/// The options there are, for messages.
+const OPTIONS: &str = "`weights`, `input`, `output`, `numerics`, `threads`, `precision` and `max_error`";
+
+/// A parsed call of the macro.
+pub struct Arguments {
+    /// What is asked for.
+    pub request: Request,
+    /// Where the param file is named: problems of the model are reported there.
+    pub span: Span,
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        let attributes = input.call(Attribute::parse_outer)?;
+        let visibility: Visibility = input.parse()?;
+        // `include_model!("path")` is short for `include_model! { pub struct Path = "path"; }`.
+        if attributes.is_empty() && matches!(visibility, Visibility::Inherited) && input.peek(LitStr) {
+            let path: LitStr = input.parse()?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+            if !input.is_empty() {
+                return Err(input.error("options need the long form: `struct Name = \"path\"; option = value; ...`"));
+            }
+            let name = Ident::new(&type_name(&stem(&path.value())), path.span());
+            return Ok(Self { span: path.span(), request: request(name, quote!(pub), TokenStream::new(), &path) });
+        }
+        input.parse::<Token![struct]>()?;
+        let name: Ident = input.parse()?;
+        input.parse::<Token![=]>()?;
+        let path: LitStr = input.parse()?;
+        input.parse::<Token![;]>()?;
+        let attributes = quote!(#(#attributes)*);
+        let mut request = request(name, visibility.into_token_stream(), attributes, &path);
+        let mut problems: Option<syn::Error> = None;
+        while !input.is_empty() {
+            if let Err(problem) = statement(input, &mut request) {
+                match &mut problems {
+                    Some(problems) => problems.combine(problem),
+                    None => problems = Some(problem),
+                }
+            }
+        }
+        match problems {
+            Some(problems) => Err(problems),
+            None => Ok(Self { request, span: path.span() }),
+        }
+    }
+}
+
+fn request(name: Ident, visibility: TokenStream, attributes: TokenStream, path: &LitStr) -> Request {
+    Request {
+        name,
+        visibility,
+        attributes,
+        param: path.value(),
+        weights: None,
+        options: Options::default(),
+        threads: 1,
+        targets: TARGETS.to_vec(),
+    }
+}
+
+/// Reads one statement, to its semicolon even if something is wrong with it.
+fn statement(input: ParseStream, request: &mut Request) -> syn::Result<()> {
+    let ahead = input.fork();
+    let result = option(&ahead, request).and_then(|()| {
+        if ahead.peek(Token![;]) || ahead.is_empty() { Ok(()) } else { Err(ahead.error("expected `;`")) }
+    });
+    if result.is_ok() {
+        input.advance_to(&ahead);
+    }
+    while !input.is_empty() && !input.peek(Token![;]) {
+        input.parse::<TokenTree>()?;
+    }
+    if !input.is_empty() {
+        input.parse::<Token![;]>()?;
+    }
+    result
+}
+
+/// Reads one option.
+fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
+    let option = input.call(Ident::parse_any)?;
+    match option.to_string().as_str() {
+        "weights" => {
+            input.parse::<Token![=]>()?;
+            if input.peek(Ident) {
+                let message = "weights given at run time are not supported yet; `weights` wants a path in quotes";
+                return Err(input.error(message));
+            }
+            let path: LitStr = input.parse()?;
+            request.weights = Some(path.value());
+        }
+        "input" => {
+            let blob = blob(input)?;
+            input.parse::<Token![:]>()?;
+            let extents;
+            bracketed!(extents in input);
+            let extents = Punctuated::<LitInt, Token![,]>::parse_terminated(&extents)?;
+            let shape = extents.iter().map(extent).collect::<syn::Result<Vec<usize>>>()?;
+            if shape.is_empty() {
+                return Err(syn::Error::new(option.span(), format!("input `{blob}` needs at least one extent")));
+            }
+            if request.options.shapes.insert(blob.clone(), shape).is_some() {
+                return Err(syn::Error::new(option.span(), format!("input `{blob}` is given twice")));
+            }
+        }
+        "output" => {
+            let blob = blob(input)?;
+            request.options.outputs.push(blob);
+        }
+        "numerics" => {
+            input.parse::<Token![=]>()?;
+            let mode = input.call(Ident::parse_any)?;
+            request.options.mode = match mode.to_string().as_str() {
+                "fast" => Mode::Fast,
+                "strict" => Mode::Strict,
+                "compensated" => {
+                    return Err(syn::Error::new(mode.span(), "`numerics = compensated` is not supported yet"));
+                }
+                other => {
+                    let message = format!("unknown numerics `{other}`; there are `fast` and `strict`");
+                    return Err(syn::Error::new(mode.span(), message));
+                }
+            };
+        }
+        "threads" => {
+            input.parse::<Token![=]>()?;
+            request.threads = extent(&input.parse()?)?;
+        }
+        "precision" => {
+            if input.peek(syn::token::Paren) {
+                let _layers;
+                parenthesized!(_layers in input);
+            }
+            input.parse::<Token![=]>()?;
+            let precision = input.call(Ident::parse_any)?;
+            if precision != "f32" {
+                let message = format!("`precision = {precision}` is not supported yet; everything is computed in f32");
+                return Err(syn::Error::new(precision.span(), message));
+            }
+        }
+        "max_error" => return Err(syn::Error::new(option.span(), "`max_error` is not supported yet")),
+        other => {
+            return Err(syn::Error::new(option.span(), format!("unknown option `{other}`; there are {OPTIONS}")));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a blob: an identifier, or in quotes where it is none.
+fn blob(input: ParseStream) -> syn::Result<String> {
+    if input.peek(LitStr) {
+        Ok(input.parse::<LitStr>()?.value())
+    } else {
+        Ok(input.call(Ident::parse_any)?.to_string())
+    }
+}
+
+/// A whole number that is not zero.
+fn extent(literal: &LitInt) -> syn::Result<usize> {
+    match literal.base10_parse()? {
+        0 => Err(syn::Error::new(literal.span(), "must not be 0")),
+        extent => Ok(extent),
+    }
+}
