@@ -7,7 +7,7 @@ mod assembly {
 }
 
 use assembly::kernels;
-use assembly::machine::check;
+use assembly::machine::{check, check_naked, measure};
 use ncnnc_targets::target;
 
 /// Checks all kernels on a target, as far as this machine can run it.
@@ -31,11 +31,43 @@ fn neon_equals_the_interpreter() {
     check_target("neon");
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn rust_takes_naked_functions() {
+    for name in ["avx2", "avx512"] {
+        let target = target(name).expect("a target of the table");
+        check_naked(target, &kernels::all(target.lanes));
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn rust_takes_naked_functions() {
+    let target = target("neon").expect("a target of the table");
+    check_naked(target, &kernels::all(target.lanes));
+}
+
 #[test]
 fn code_of_a_small_kernel() {
     for name in ["avx2", "avx512", "neon"] {
         let target = target(name).expect("a target of the table");
         let lines = ncnnc_compiler::emit::assembly::assemble(&kernels::small(target.lanes), target);
         insta::assert_snapshot!(format!("small_kernel_{name}"), lines.join("\n"));
+    }
+}
+
+#[test]
+#[ignore = "prints how fast tiles are; to be read, not checked"]
+fn speed_of_contraction_tiles() {
+    const STEPS: usize = 128;
+    for name in ["avx2", "avx512"] {
+        let target = target(name).expect("a target of the table");
+        let lanes = target.lanes;
+        let tile = |pixels: usize, vectors: usize| {
+            (kernels::contraction(lanes, pixels, vectors, STEPS), 2 * pixels * vectors * lanes * STEPS)
+        };
+        let mut all = vec![(kernels::peak(lanes, STEPS), 2 * kernels::PEAK_SUMS * lanes * STEPS)];
+        all.extend([(14, 2), (6, 4), (9, 3), (28, 1), (6, 2), (4, 3), (14, 1), (3, 4)].map(|(p, v)| tile(p, v)));
+        measure(target, &all);
     }
 }

@@ -210,6 +210,30 @@ pub fn contraction(lanes: usize, pixels: usize, vectors: usize, steps: usize) ->
     builder.finish()
 }
 
+/// As many sums as keep the multipliers busy, all in registers: what no contraction can be faster than.
+pub fn peak(lanes: usize, steps: usize) -> Kernel {
+    let mut builder = Builder::new("peak", lanes, 1);
+    let (input, output) = (builder.input("in", lanes), builder.output("out", PEAK_SUMS * lanes));
+    let x = builder.load(Type::Vector, Address::new(input, 0));
+    let sums: Vec<VariableId> = (0..PEAK_SUMS).map(|_| builder.variable(Type::Vector)).collect();
+    sums.iter().for_each(|sum| builder.set(*sum, x));
+    builder.repeat(steps, |builder, _| {
+        for sum in &sums {
+            let old = builder.get(*sum);
+            let new = builder.apply(Instruction::FusedMultiplyAdd, &[x, x, old]);
+            builder.set(*sum, new);
+        }
+    });
+    for (number, sum) in sums.iter().enumerate() {
+        let value = builder.get(*sum);
+        builder.store(Address::new(output, (number * lanes) as i64), value);
+    }
+    builder.finish()
+}
+
+/// Sums of [`peak`]: more than latency times throughput of any machine here.
+pub const PEAK_SUMS: usize = 12;
+
 /// The smallest kernel with all parts of a contraction.
 pub fn small(lanes: usize) -> Kernel {
     Kernel { name: "small".to_string(), ..contraction(lanes, 2, 1, 5) }

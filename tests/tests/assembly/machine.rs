@@ -41,38 +41,88 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
 }
 
-fn source(target: &Target, cases: &[Case]) -> String {
+fn source(target: &Target, kernels: &[&Kernel]) -> String {
     let mut text = String::new();
     if target.architecture == Architecture::X86_64 {
         text += ".intel_syntax noprefix\n";
     }
     text += ".text\n";
-    for (number, case) in cases.iter().enumerate() {
-        let lines = assemble(&case.kernel, target);
-        text += &format!(".balign 16\nkernel_{number}: // {}\n{}\n", case.kernel.name, lines.join("\n"));
+    for (number, kernel) in kernels.iter().enumerate() {
+        let lines = assemble(kernel, target);
+        text += &format!(".balign 16\nkernel_{number}: // {}\n{}\n", kernel.name, lines.join("\n"));
     }
     text += ".section .data.rel.ro,\"aw\"\n.balign 8\n.globl kernels\nkernels:\n";
-    for number in 0..cases.len() {
+    for number in 0..kernels.len() {
         text += &format!(".quad kernel_{number}\n");
     }
     text + ".section .note.GNU-stack,\"\",%progbits\n"
 }
 
-fn build(target: &Target, compiler: &str, cases: &[Case]) -> PathBuf {
+/// Where what is built for a target lies.
+fn directory(target: &Target) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("assembly-{}", target.name));
     std::fs::create_dir_all(&directory).expect("the target directory can be written");
-    let kernels = directory.join("kernels.s");
-    std::fs::write(&kernels, source(target, cases)).expect("the target directory can be written");
+    directory
+}
+
+/// Builds a program from C and assembly beside this file and the text of kernels.
+fn build(target: &Target, name: &str, compiler: &str, parts: &[&str], kernels: &str) -> PathBuf {
+    let program = directory(target).join(name);
+    let source = program.with_extension("s");
+    std::fs::write(&source, kernels).expect("the target directory can be written");
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/assembly");
-    let checked = match target.architecture {
-        Architecture::X86_64 => here.join("checked_x86.s"),
-        Architecture::Aarch64 | Architecture::Any => here.join("checked_aarch64.s"),
-    };
-    let program = directory.join("kernels");
     let mut command = Command::new(compiler);
-    command.args(["-O1", "-static", "-o"]).arg(&program).arg(here.join("driver.c")).arg(checked).arg(kernels);
+    command.args(["-O1", "-static", "-o"]).arg(&program).args(parts.iter().map(|part| here.join(part))).arg(source);
     run(&mut command);
     program
+}
+
+/// The file with the call that checks saved registers.
+fn checked_call(target: &Target) -> &'static str {
+    match target.architecture {
+        Architecture::X86_64 => "checked_x86.s",
+        Architecture::Aarch64 | Architecture::Any => "checked_aarch64.s",
+    }
+}
+
+/// Checks that Rust takes the code of all cases as naked functions.
+pub fn check_naked(target: &Target, cases: &[Case]) {
+    let convention = match target.architecture {
+        Architecture::X86_64 => "sysv64",
+        Architecture::Aarch64 | Architecture::Any => "C",
+    };
+    let mut text = String::new();
+    for (number, case) in cases.iter().enumerate() {
+        let lines = assemble(&case.kernel, target).iter().map(|line| format!("    {line:?},\n")).collect::<String>();
+        text += &format!(
+            "#[unsafe(naked)]\npub unsafe extern \"{convention}\" fn kernel_{number}(_: *const *mut u32, _: usize, _: usize) \
+             {{ core::arch::naked_asm!(\n{lines}    options(raw)) }}\n"
+        );
+    }
+    let source = directory(target).join("naked.rs");
+    std::fs::write(&source, text).expect("the target directory can be written");
+    let object = source.with_extension("o");
+    run(Command::new("rustc").args(["--edition=2024", "--crate-type=lib", "--emit=obj", "-o"]).arg(object).arg(source));
+}
+
+/// Prints how fast kernels are, against the first one. Each comes with the operations of a task.
+pub fn measure(target: &Target, kernels: &[(Kernel, usize)]) {
+    let Some((compiler, runner)) = tools(target) else {
+        println!("{}: not run, the processor or a tool is absent", target.name);
+        return;
+    };
+    let mut text = source(target, &kernels.iter().map(|(kernel, _)| kernel).collect::<Vec<_>>());
+    text += ".section .data.rel.ro,\"aw\"\n.balign 8\n.globl operations, names, count\n";
+    text += &format!("count: .quad {}\noperations:\n", kernels.len());
+    kernels.iter().for_each(|(_, operations)| text += &format!(".quad {operations}\n"));
+    text += "names:\n";
+    (0..kernels.len()).for_each(|number| text += &format!(".quad name_{number}\n"));
+    for (number, (kernel, _)) in kernels.iter().enumerate() {
+        text += &format!("name_{number}: .asciz \"{} {}\"\n", target.name, kernel.name);
+    }
+    let program = build(target, "speed", compiler, &["speed.c"], &text);
+    let output = Command::new(runner[0]).args(&runner[1..]).arg(program).output().expect("the tool was found before");
+    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
 }
 
 /// The input of the driver: for each case its number, tasks and buffers.
@@ -99,7 +149,9 @@ pub fn check(target: &Target, cases: &[Case]) {
         println!("{}: not run, the processor or a tool is absent", target.name);
         return;
     };
-    let program = build(target, compiler, cases);
+    let kernels: Vec<&Kernel> = cases.iter().map(|case| &case.kernel).collect();
+    let parts = ["driver.c", checked_call(target)];
+    let program = build(target, "kernels", compiler, &parts, &source(target, &kernels));
     let (data, results) = (program.with_extension("in"), program.with_extension("out"));
     std::fs::write(&data, input(cases)).expect("the target directory can be written");
     run(Command::new(runner[0]).args(&runner[1..]).arg(&program).arg(&data).arg(&results));

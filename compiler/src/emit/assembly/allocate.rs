@@ -1,6 +1,6 @@
 //! From virtual registers to the machine's.
 //!
-//! Where more registers are live than there are, those whose uses weigh least for the length of their life are kept in
+//! Where more registers are live than there are, those whose uses weigh least for what they are live over are kept in
 //! memory, or made again where they can be; what then remains is coloured in the order of its start, which always succeeds.
 //! Must not know machines.
 
@@ -20,6 +20,8 @@ pub struct Allocated<M: Machine> {
 
 /// A use in a loop weighs as much as so many outside.
 const LOOP_WEIGHT: f64 = 8.0;
+/// What is updated again and again is mostly a sum: from memory, every update would wait for the store before it.
+const UPDATE_WEIGHT: f64 = 4.0;
 /// A constant made again where it is used is most often a memory operand: it costs less than a spill.
 const RECIPE_WEIGHT: f64 = 0.25;
 
@@ -87,23 +89,39 @@ impl<M: Machine> Allocator<M> {
         live
     }
 
+    /// What the uses of each register weigh.
     fn weights(&self) -> HashMap<Register, f64> {
         let mut weights: HashMap<Register, f64> = HashMap::new();
         for instruction in &self.code {
+            let updates = M::role(instruction.opcode) == Role::Update;
             let weight = LOOP_WEIGHT.powi(instruction.depth as i32);
-            let mut add = |register| *weights.entry(register).or_default() += weight;
-            instruction.reads(&mut add);
-            instruction.writes().into_iter().for_each(&mut add);
+            instruction.reads(|register| *weights.entry(register).or_default() += weight);
+            if let Some(register) = instruction.writes() {
+                let factor = if updates { UPDATE_WEIGHT } else { 1.0 };
+                *weights.entry(register).or_default() += weight * factor;
+            }
         }
         weights
     }
 
+    /// For each instruction, what all before it weigh.
+    fn weights_before(&self) -> Vec<f64> {
+        let mut sum = 0.0;
+        let weights = self.code.iter().map(|instruction| LOOP_WEIGHT.powi(instruction.depth as i32));
+        std::iter::once(0.0)
+            .chain(weights.map(|weight| {
+                sum += weight;
+                sum
+            }))
+            .collect()
+    }
+
     /// Registers to keep elsewhere, so that no more are live anywhere than there are.
     fn victims(&self, live: &[(Register, Interval)]) -> HashSet<Register> {
-        let weights = self.weights();
+        let (weights, before) = (self.weights(), self.weights_before());
         let cost = |register: &Register, interval: &Interval| {
             let factor = if self.recipes.contains_key(register) { RECIPE_WEIGHT } else { 1.0 };
-            weights[register] * factor / (interval.end - interval.start + 1) as f64
+            weights[register] * factor / (before[interval.end / 2 + 1] - before[interval.start / 2])
         };
         let mut victims = HashSet::new();
         for class in Class::ALL {
