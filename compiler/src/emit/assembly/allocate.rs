@@ -5,7 +5,7 @@
 //! Must not know machines.
 
 use super::liveness::{Interval, intervals};
-use super::machine::{Base, Class, Instruction, Machine, Memory, Operand, Register, Role};
+use super::machine::{Base, Class, Flow, Instruction, Machine, Memory, Operand, Register, Role};
 use std::collections::{HashMap, HashSet};
 
 /// Code on the machine's registers.
@@ -21,16 +21,24 @@ pub struct Allocated<M: Machine> {
 /// A use in a loop weighs as much as so many outside.
 const LOOP_WEIGHT: f64 = 8.0;
 /// What is updated again and again is mostly a sum: from memory, every update would wait for the store before it.
-const UPDATE_WEIGHT: f64 = 4.0;
+const UPDATE_WEIGHT: f64 = 16.0;
 /// A constant made again where it is used is most often a memory operand: it costs less than a spill.
 const RECIPE_WEIGHT: f64 = 0.25;
+
+/// How to make the contents of registers again, instead of keeping them. Nothing else writes such a register.
+pub struct Recipes<M: Machine> {
+    /// Good anywhere: constants.
+    pub constants: HashMap<Register, Instruction<M>>,
+    /// Good up to the next label or jump, where pointers move: loads from buffers that are only read.
+    pub loads: HashMap<Register, Instruction<M>>,
+}
 
 /// What allocation knows while it works.
 struct Allocator<M: Machine> {
     machine: M,
     code: Vec<Instruction<M>>,
     registers: usize,
-    recipes: HashMap<Register, Instruction<M>>,
+    recipes: Recipes<M>,
     /// Where each spilled register is kept.
     slots: HashMap<Register, Memory>,
     frame_bytes: usize,
@@ -44,7 +52,7 @@ pub fn allocate<M: Machine>(
     machine: M,
     code: Vec<Instruction<M>>,
     registers: usize,
-    recipes: HashMap<Register, Instruction<M>>,
+    recipes: Recipes<M>,
     arguments: [Register; 3],
 ) -> Allocated<M> {
     let mut allocator = Allocator {
@@ -59,11 +67,18 @@ pub fn allocate<M: Machine>(
     };
     loop {
         let live = allocator.live();
-        let victims = allocator.victims(&live);
+        let mut recipes = allocator.usable(&live);
+        let victims = allocator.victims(&live, &recipes);
         if victims.is_empty() {
             return allocator.colour(&live);
         }
-        allocator.spill(&victims);
+        // What a recipe reads must be in a register.
+        recipes.retain(|_, recipe| {
+            let mut ready = true;
+            recipe.reads(|register| ready &= !victims.contains(&register));
+            ready
+        });
+        allocator.spill(&victims, &recipes);
     }
 }
 
@@ -116,11 +131,29 @@ impl<M: Machine> Allocator<M> {
             .collect()
     }
 
+    /// The recipes that are good all over the interval of their register.
+    fn usable(&self, live: &[(Register, Interval)]) -> HashMap<Register, Instruction<M>> {
+        let mut flows = vec![0];
+        for instruction in &self.code {
+            let straight = M::flow(instruction.opcode) == Flow::Next;
+            flows.push(flows[flows.len() - 1] + usize::from(!straight));
+        }
+        let mut usable = self.recipes.constants.clone();
+        for (register, interval) in live {
+            if let Some(load) = self.recipes.loads.get(register)
+                && flows[interval.start / 2] == flows[interval.end / 2 + 1]
+            {
+                usable.insert(*register, load.clone());
+            }
+        }
+        usable
+    }
+
     /// Registers to keep elsewhere, so that no more are live anywhere than there are.
-    fn victims(&self, live: &[(Register, Interval)]) -> HashSet<Register> {
+    fn victims(&self, live: &[(Register, Interval)], recipes: &HashMap<Register, Instruction<M>>) -> HashSet<Register> {
         let (weights, before) = (self.weights(), self.weights_before());
         let cost = |register: &Register, interval: &Interval| {
-            let factor = if self.recipes.contains_key(register) { RECIPE_WEIGHT } else { 1.0 };
+            let factor = if recipes.contains_key(register) { RECIPE_WEIGHT } else { 1.0 };
             weights[register] * factor / (before[interval.end / 2 + 1] - before[interval.start / 2])
         };
         let mut victims = HashSet::new();
@@ -159,13 +192,18 @@ impl<M: Machine> Allocator<M> {
     }
 
     /// Rewrites the code so that these registers are not kept in registers.
-    fn spill(&mut self, victims: &HashSet<Register>) {
+    fn spill(&mut self, victims: &HashSet<Register>, recipes: &HashMap<Register, Instruction<M>>) {
         for instruction in std::mem::take(&mut self.code) {
-            self.rewrite(instruction, victims);
+            self.rewrite(instruction, victims, recipes);
         }
     }
 
-    fn rewrite(&mut self, mut instruction: Instruction<M>, victims: &HashSet<Register>) {
+    fn rewrite(
+        &mut self,
+        mut instruction: Instruction<M>,
+        victims: &HashSet<Register>,
+        recipes: &HashMap<Register, Instruction<M>>,
+    ) {
         let depth = instruction.depth;
         let (mut read, written) = (HashSet::new(), instruction.writes().filter(|r| victims.contains(r)));
         instruction.reads(|register| {
@@ -173,7 +211,7 @@ impl<M: Machine> Allocator<M> {
                 read.insert(register);
             }
         });
-        if written.is_some_and(|register| self.recipes.contains_key(&register)) {
+        if written.is_some_and(|register| recipes.contains_key(&register)) {
             // A recipe is the only instruction that writes its register.
             return;
         }
@@ -182,7 +220,7 @@ impl<M: Machine> Allocator<M> {
         touched.dedup();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for register in touched {
-            if let Some(folded) = self.fold(&instruction, register) {
+            if let Some(folded) = self.fold(&instruction, register, recipes.get(&register)) {
                 instruction = Instruction { depth, ..folded };
                 continue;
             }
@@ -190,12 +228,8 @@ impl<M: Machine> Allocator<M> {
             let short = Register { class: register.class, number: self.registers - 1 };
             self.fixed.insert(short);
             if read.contains(&register) {
-                let reload = match self.recipes.get(&register) {
-                    Some(recipe) => {
-                        let mut recipe = recipe.clone();
-                        recipe.rename(|_| short);
-                        recipe
-                    }
+                let reload = match recipes.get(&register) {
+                    Some(recipe) => recipe.with_destination(short),
                     None => {
                         let slot = self.slot(register);
                         self.machine.reload(short, slot)
@@ -215,7 +249,12 @@ impl<M: Machine> Allocator<M> {
     }
 
     /// The instruction working on the register's place in memory, when it can.
-    fn fold(&mut self, instruction: &Instruction<M>, register: Register) -> Option<Instruction<M>> {
+    fn fold(
+        &mut self,
+        instruction: &Instruction<M>,
+        register: Register,
+        recipe: Option<&Instruction<M>>,
+    ) -> Option<Instruction<M>> {
         let mut positions = instruction.operands.iter().enumerate().filter_map(|(at, operand)| match operand {
             Operand::Register(other, _) => (*other == register).then_some(at),
             Operand::Memory(memory) => {
@@ -228,13 +267,11 @@ impl<M: Machine> Allocator<M> {
         if position == usize::MAX {
             return None;
         }
-        match self.recipes.get(&register).cloned() {
+        match recipe {
             Some(recipe) => {
                 if M::is_copy(instruction) {
                     let Operand::Register(to, _) = instruction.operands[0] else { return None };
-                    let mut recipe = recipe;
-                    recipe.rename(|_| to);
-                    return Some(recipe);
+                    return Some(recipe.with_destination(to));
                 }
                 let memory = recipe.operands.iter().find_map(|operand| match operand {
                     Operand::Memory(memory) => Some(*memory),

@@ -3,8 +3,8 @@
 //! Owns what every architecture does alike: loops, variables that keep their registers, loads put off to their first use,
 //! pointers and constants. Must not know how an instruction is spelt.
 
-use super::machine::{Access, Base, Class, Instruction, Machine, Memory, Operand, Register};
-use super::pointers::{Group, Index, Pointers};
+use super::machine::{Access, Class, Instruction, Machine, Memory, Operand, Register};
+use super::pointers::{Index, Pointers};
 use super::pool::Pool;
 use super::uses::Uses;
 use crate::instruction::Instruction as Arithmetic;
@@ -40,22 +40,24 @@ pub struct Lower<'k, M: Machine> {
     preamble: Vec<Instruction<M>>,
     /// How to make a register's contents again, instead of keeping it.
     pub recipes: HashMap<Register, Instruction<M>>,
+    /// How to load a register's contents again, as long as no pointer has moved.
+    pub loads: HashMap<Register, Instruction<M>>,
     /// The registers that hold the kernel's arguments: buffers, begin, end.
     pub arguments: [Register; 3],
     places: Vec<Option<Place>>,
     /// Values still in memory, in their order.
     waiting: Vec<ValueId>,
     variables: Vec<Register>,
-    pointers: Pointers,
+    pub(super) pointers: Pointers,
     /// Registers of counters whose number is needed.
-    counters: HashMap<ValueId, Register>,
+    pub(super) counters: HashMap<ValueId, Register>,
     constants: HashMap<u32, Register>,
     /// Registers with pool entries, by the entry's place.
     entries: HashMap<i64, Register>,
     /// Values all ones or all zeros in every lane.
     truths: HashSet<ValueId>,
     /// Offsets made of dynamic terms, valid in the bodies being open.
-    offsets: Vec<(Vec<(Register, i64)>, Register)>,
+    pub(super) offsets: Vec<(Vec<(Register, i64)>, Register)>,
     registers: usize,
     labels: usize,
     depth: u32,
@@ -77,6 +79,7 @@ impl<'k, M: Machine> Lower<'k, M> {
             code: Vec::new(),
             preamble: Vec::new(),
             recipes: HashMap::new(),
+            loads: HashMap::new(),
             arguments,
             places: vec![None; kernel.values.len()],
             waiting: Vec::new(),
@@ -133,7 +136,7 @@ impl<'k, M: Machine> Lower<'k, M> {
     }
 
     /// Lowers something that runs once, before the first task.
-    fn once<R>(&mut self, what: impl FnOnce(&mut Self) -> R) -> R {
+    pub(super) fn once<R>(&mut self, what: impl FnOnce(&mut Self) -> R) -> R {
         std::mem::swap(&mut self.code, &mut self.preamble);
         let depth = std::mem::replace(&mut self.depth, 0);
         let result = what(self);
@@ -168,9 +171,13 @@ impl<'k, M: Machine> Lower<'k, M> {
                 self.places[value.0] = Some(Place::Register(register));
                 register
             }
-            Place::Memory { memory, broadcast, .. } => {
+            Place::Memory { memory, buffer, broadcast } => {
                 let register = self.register(Class::Vector);
+                let start = self.code.len();
                 self.read(self.ty(value), register, memory, broadcast);
+                if let ([load], false) = (&self.code[start..], self.kernel.buffers[buffer.0].writable) {
+                    self.loads.insert(register, load.clone());
+                }
                 self.places[value.0] = Some(Place::Register(register));
                 self.waiting.retain(|other| *other != value);
                 register
@@ -304,88 +311,6 @@ impl<'k, M: Machine> Lower<'k, M> {
         }
     }
 
-    /// The address as the machine can hold it.
-    fn memory(&mut self, address: &Address, access: Access) -> Memory {
-        let (group, dynamic, words) = self.pointers.split(address);
-        let number = match self.pointers.find(&group) {
-            Some(number) => number,
-            None => self.pointer(group),
-        };
-        let pointer = &self.pointers.pointers[number];
-        let mut base = pointer.register;
-        let mut displacement = 4 * words + pointer.pending;
-        let mut index = None;
-        if let [(register, stride)] = dynamic[..]
-            && self.machine.scales(4 * stride)
-        {
-            index = Some((register, 4 * stride as u8));
-        } else if !dynamic.is_empty() {
-            index = Some((self.offset(dynamic), 1));
-        }
-        let fits = self.machine.reaches(access, displacement);
-        if let Some((register, scale)) = index
-            && (!fits || !self.machine.scales(i64::from(scale)))
-        {
-            assert_eq!(scale, 1, "only an address that can hold an index has a scaled one");
-            base = self.moved(base, displacement);
-            M::add(self, base, register);
-            (index, displacement) = (None, 0);
-        } else if !fits {
-            base = self.moved(base, displacement);
-            displacement = 0;
-        }
-        let bytes = match access {
-            Access::Bytes(bytes) => bytes,
-            Access::Prefetch => 1,
-        };
-        Memory { base: Base::Register(base), index, displacement, bytes, broadcast: None }
-    }
-
-    fn moved(&mut self, base: Register, bytes: i64) -> Register {
-        let place = self.register(Class::General);
-        self.copy(place, base);
-        if bytes != 0 {
-            M::advance(self, place, bytes);
-        }
-        place
-    }
-
-    /// A register with the bytes that dynamic terms add.
-    fn offset(&mut self, terms: Vec<(Register, i64)>) -> Register {
-        if let Some((_, register)) = self.offsets.iter().find(|(known, _)| *known == terms) {
-            return *register;
-        }
-        let mut sum: Option<Register> = None;
-        for (index, stride) in &terms {
-            let product = self.register(Class::General);
-            M::multiply(self, product, *index, 4 * stride);
-            match sum {
-                None => sum = Some(product),
-                Some(sum) => M::add(self, sum, product),
-            }
-        }
-        let sum = sum.expect("there are dynamic terms");
-        self.offsets.push((terms, sum));
-        sum
-    }
-
-    /// Makes a group's pointer: the buffer's address, moved on to the first task.
-    fn pointer(&mut self, group: Group) -> usize {
-        let register = self.register(Class::General);
-        let [buffers, begin, _] = self.arguments;
-        let stride = group.terms.get(&self.kernel.task).copied().unwrap_or(0);
-        let place = Memory::new(Base::Register(buffers), 8 * group.buffer.0 as i64, 8);
-        self.once(|lower| {
-            M::pointer(lower, register, place);
-            if stride != 0 {
-                let start = lower.register(Class::General);
-                M::multiply(lower, start, begin, 4 * stride);
-                M::add(lower, register, start);
-            }
-        });
-        self.pointers.insert(group, register)
-    }
-
     fn tasks(&mut self) {
         let [_, begin, end] = self.arguments;
         let task = self.kernel.task;
@@ -416,13 +341,6 @@ impl<'k, M: Machine> Lower<'k, M> {
         let body = std::mem::take(&mut self.code);
         self.code = std::mem::take(&mut self.preamble);
         self.code.extend(body);
-    }
-
-    /// Brings the pointers to where they are expected.
-    fn moves(&mut self, before: &[i64], counter: Option<ValueId>) {
-        for (register, bytes) in self.pointers.settle(before, counter) {
-            M::advance(self, register, bytes);
-        }
     }
 
     fn body(&mut self, body: &[Statement]) {
@@ -648,29 +566,6 @@ impl<'k, M: Machine> Lower<'k, M> {
         }
         self.places[value.0] = Some(Place::Memory { memory, buffer: address.buffer, broadcast });
         self.waiting.push(value);
-    }
-
-    /// The number of an index in a register that must not be changed.
-    fn index(&mut self, value: ValueId) -> Register {
-        let sum = self.pointers.expand(&[(value, 1)], 0);
-        let mut parts: Vec<(Register, i64)> = Vec::new();
-        for (term, factor) in &sum.terms {
-            let register = self.pointers.dynamic(*term).unwrap_or_else(|| self.counters[term]);
-            parts.push((register, *factor));
-        }
-        if let [(register, 1)] = parts[..]
-            && sum.constant == 0
-        {
-            return register;
-        }
-        let total = self.register(Class::General);
-        M::set(self, total, sum.constant);
-        for (register, factor) in parts {
-            let product = self.register(Class::General);
-            M::multiply(self, product, register, factor);
-            M::add(self, total, product);
-        }
-        total
     }
 }
 

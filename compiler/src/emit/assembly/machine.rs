@@ -248,6 +248,15 @@ impl<M: Machine> Instruction<M> {
         }
     }
 
+    /// The instruction writing to another register.
+    pub fn with_destination(&self, to: Register) -> Self {
+        let mut changed = self.clone();
+        if let Some(Operand::Register(register, _)) = changed.operands.first_mut() {
+            *register = to;
+        }
+        changed
+    }
+
     /// The label it defines or jumps to.
     pub fn label(&self) -> Option<usize> {
         self.operands.iter().find_map(|operand| match operand {

@@ -7,6 +7,7 @@
 
 mod aarch64;
 mod aarch64_text;
+mod address;
 mod allocate;
 mod liveness;
 mod lower;
@@ -20,7 +21,7 @@ mod x86_opcode;
 mod x86_text;
 
 use crate::kernel::Kernel;
-use allocate::allocate;
+use allocate::{Recipes, allocate};
 use lower::Lower;
 use machine::{Class, Instruction, Machine, Register};
 use ncnnc_targets::{Architecture, Target};
@@ -43,7 +44,8 @@ fn finish<M: Machine>(kernel: &Kernel, machine: M) -> Vec<String> {
     let (registers, pool) = (lower.register_count(), lower.pool);
     let mut code = unset(machine, &lower.code, registers, pool.start());
     code.extend(lower.code);
-    let allocated = allocate(machine, code, registers, lower.recipes, lower.arguments);
+    let recipes = Recipes { constants: lower.recipes, loads: lower.loads };
+    let allocated = allocate(machine, code, registers, recipes, lower.arguments);
     let code = machine.frame(allocated);
     machine.print(&code, &pool.words)
 }

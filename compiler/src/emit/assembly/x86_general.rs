@@ -40,11 +40,11 @@ pub fn fold(
         return None;
     }
     let Operand::Register(_, view) = instruction.operands[operand] else { return None };
-    // In AVX-512's pool a constant is one word.
-    let repeated = memory.base == Base::Pool && wide && view != View::Scalar;
-    let memory = match repeated {
-        true => Memory { bytes: 4, broadcast: Some(bytes(view) / 4), ..memory },
-        false => Memory { bytes: bytes(view), ..memory },
+    // Where there is only one word for a vector, it is for every lane.
+    let memory = match memory.bytes >= bytes(view) {
+        true => Memory { bytes: bytes(view), ..memory },
+        false if wide && memory.bytes == 4 => Memory { broadcast: Some(bytes(view) / 4), ..memory },
+        false => return None,
     };
     let mut folded = instruction.clone();
     folded.operands[operand] = Operand::Memory(memory);
