@@ -71,7 +71,9 @@ fn into_producer(producer: &Nest, map: &Nest, sums: &[Sum]) -> Option<Nest> {
     let moved = |access: &Access| Some(in_shape_of(&producer.write, &parallel, substitute(access, &used, sums)?));
     let others = map.reads.iter().map(moved).collect::<Option<Vec<Access>>>()?;
     let write = moved(&map.write)?;
-    if producer.reduction.is_some() && !same_order(producer, &write) {
+    // A contraction stores whole vectors: it can't ask for each lane whether it is outside.
+    let asks = others.iter().any(|access| access.outside != Outside::Never);
+    if producer.reduction.is_some() && (asks || !same_order(producer, &write)) {
         return None;
     }
     let mut nest = Nest { reads: producer.reads.clone(), write, ..producer.clone() };

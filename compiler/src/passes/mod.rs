@@ -11,6 +11,7 @@ mod fold_affine;
 mod forward_copies;
 mod fuse;
 mod operands;
+mod rejoin;
 #[cfg(test)]
 mod tests;
 mod uses;
@@ -35,6 +36,7 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "fold_affine", changes_bits: true, run: fold_affine::run },
     Pass { name: "forward_copies", changes_bits: false, run: forward_copies::run },
     Pass { name: "fuse", changes_bits: false, run: fuse::run },
+    Pass { name: "rejoin", changes_bits: false, run: rejoin::run },
     Pass { name: "eliminate", changes_bits: false, run: eliminate::run },
 ];
 

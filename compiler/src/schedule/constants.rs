@@ -1,32 +1,38 @@
-//! The packed constants of a model, each distinct run of words once.
+//! The packed constants of a model, each once however many targets read it.
 
 use super::place::BLOCK;
+use crate::graph::TensorId;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+/// What a run of constants is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A constant of the graph, in dense rows.
+    Tensor(TensorId),
+    /// What the operation with this number reads as this operand, packed for it.
+    Packed(usize, usize),
+    /// Positions that no stride describes.
+    Table(Vec<u32>),
+}
 
 /// Constants being collected; offsets are in words and fall on lines of 64 bytes.
 #[derive(Default)]
 pub struct Constants {
     words: Vec<u32>,
-    /// Offsets and lengths by the hash of the words there.
-    known: HashMap<u64, Vec<(usize, usize)>>,
+    known: HashMap<Key, usize>,
 }
 
 impl Constants {
-    /// Adds words, or finds them; gives their offset.
-    pub fn add(&mut self, words: &[u32]) -> usize {
-        let mut hasher = DefaultHasher::new();
-        words.hash(&mut hasher);
-        let places = self.known.entry(hasher.finish()).or_default();
-        let same = places.iter().find(|(at, length)| self.words[*at..at + length] == *words);
-        if let Some((at, _)) = same {
+    /// The offset of a run of constants, whose words are added when they aren't there yet.
+    pub fn place(&mut self, key: Key, words: impl FnOnce(&Key) -> Vec<u32>) -> usize {
+        if let Some(at) = self.known.get(&key) {
             return *at;
         }
         let at = self.words.len();
-        places.push((at, words.len()));
-        self.words.extend(words);
+        self.words.extend(words(&key));
         self.words.resize(self.words.len().next_multiple_of(BLOCK), 0);
+        self.known.insert(key, at);
         at
     }
 

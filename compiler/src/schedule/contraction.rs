@@ -6,7 +6,7 @@
 
 use super::frame::{Coordinate, Frame};
 use super::generic::Loops;
-use super::place::{BLOCK, Position};
+use super::place::{BLOCK, Layout, Position, pack};
 use crate::expression::{Expression, Node};
 use crate::graph::{Combine, Graph, Nest, Outside, Source};
 use crate::instruction::Instruction;
@@ -94,35 +94,16 @@ impl Contraction {
 
     /// Words of the packed weights.
     pub fn packed_words(&self, nest: &Nest) -> usize {
-        let position = self.packed(nest);
-        let last: i64 = position.axes.iter().filter_map(|axis| axis.last()).sum();
-        (last as usize + 1).next_multiple_of(BLOCK)
+        self.packed(nest).last_word().next_multiple_of(BLOCK)
     }
 
-    /// Packs the weights, given dense; what no weight fills is zero.
+    /// Packs the weights; what no weight fills is zero.
     pub fn pack(&self, graph: &Graph, nest: &Nest) -> Vec<u32> {
         let access = &nest.reads[self.weight];
         let Source::Constant(words) = &graph.tensor(access.tensor).source else { panic!("weights are constant") };
-        let extents: Vec<usize> = nest.axes().map(|axis| axis.extent).collect();
-        let from = Position::new(access, &access.shape, super::place::Layout::DENSE, &extents).expect("dense");
-        let to = self.packed(nest);
-        let moving: Vec<usize> = (0..extents.len()).filter(|axis| !to.axes[*axis].is_empty()).collect();
-        let mut packed = vec![0; self.packed_words(nest)];
-        let (from, to) = (&from, &to);
-        let mut pairs = vec![(from.offset, 0)];
-        let (innermost, outer) = moving.split_last().expect("weights have a reduction axis");
-        for axis in outer {
-            pairs = pairs
-                .iter()
-                .flat_map(|(f, t)| (0..extents[*axis]).map(move |i| (f + from.step(*axis, i), t + to.step(*axis, i))))
-                .collect();
-        }
-        for (f, t) in pairs {
-            for i in 0..extents[*innermost] {
-                packed[(t + to.step(*innermost, i)) as usize] = words[(f + from.step(*innermost, i)) as usize];
-            }
-        }
-        packed
+        let extents = super::forms::extents(nest);
+        let from = Position::new(access, &access.shape, Layout::DENSE, &extents).expect("dense rows have positions");
+        pack(words, &from, &self.packed(nest), &extents, self.packed_words(nest))
     }
 }
 
@@ -137,37 +118,64 @@ pub struct Part {
     pub vectors: usize,
     /// Pixels in a tile, at most.
     pub pixels: usize,
+    /// Whole rows of pixels in a tile, at most; more than one only where a row is short.
+    pub rows: usize,
 }
 
 /// Divides the channels into parts and chooses the tile for each. Unless places are `padded`, the channels that fill no
 /// vector are in a part of one group.
 pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, target: &Target) -> Vec<Part> {
     let channels = extents[contraction.channel];
-    let pixels: usize = contraction.pixels.iter().map(|axis| extents[*axis]).product();
+    let plane = Plane::of(contraction, extents);
     let vectors = channels.div_ceil(target.lanes);
     let best = target
         .tiles
         .iter()
-        .min_by(|a, b| cost(**a, pixels, vectors).total_cmp(&cost(**b, pixels, vectors)))
+        .min_by(|a, b| cost(**a, plane, vectors).total_cmp(&cost(**b, plane, vectors)))
         .expect("a target has tiles");
     // A single row of outputs is held in several vectors to hide the latency of the sum.
-    let tile = if pixels == 1 { Tile { pixels: 1, vectors: LONGEST_ROW } } else { *best };
+    let tile = if plane.pixels() == 1 { Tile { pixels: 1, vectors: LONGEST_ROW } } else { *best };
     let full = if padded { vectors } else { channels / target.lanes };
     let width = tile.vectors.min(full).max(1);
     let whole = full / width * width;
     let mut parts = Vec::new();
     if whole > 0 {
         let covered = (whole * target.lanes).min(channels);
-        parts.push(Part { first: 0, channels: covered, vectors: width, pixels: tile.pixels });
+        parts.push(Part { first: 0, channels: covered, vectors: width, ..plane.tile(tile.pixels) });
     }
     let rest = vectors - whole;
     if rest > 0 {
         let first = whole * target.lanes;
         // Fewer vectors leave room for more pixels.
         let pixels = ((target.vector_registers - rest - 2) / rest).min(tile.pixels * tile.vectors);
-        parts.push(Part { first, channels: channels - first, vectors: rest, pixels });
+        parts.push(Part { first, channels: channels - first, vectors: rest, ..plane.tile(pixels) });
     }
     parts
+}
+
+/// The pixels of a contraction: rows along the innermost axis, and how many of them.
+#[derive(Clone, Copy)]
+struct Plane {
+    rows: usize,
+    row: usize,
+}
+
+impl Plane {
+    fn of(contraction: &Contraction, extents: &[usize]) -> Self {
+        let mut long: Vec<usize> =
+            contraction.pixels.iter().map(|axis| extents[*axis]).filter(|extent| *extent > 1).collect();
+        let row = long.pop().unwrap_or(1);
+        Self { rows: long.iter().product(), row }
+    }
+
+    fn pixels(self) -> usize {
+        self.rows * self.row
+    }
+
+    /// The tile of at most so many pixels: part of a row, or several rows where they fit.
+    fn tile(self, pixels: usize) -> Part {
+        Part { first: 0, channels: 0, vectors: 0, pixels, rows: (pixels / self.row).clamp(1, self.rows) }
+    }
 }
 
 /// Vectors of output of a matrix-vector product held at once.
@@ -175,16 +183,22 @@ const LONGEST_ROW: usize = 8;
 
 /// Cycles for one step of the reduction over the whole output, for machines with two multiply-add units and two loads in
 /// a cycle: what a tile size costs in edges and in loads.
-fn cost(tile: Tile, pixels: usize, vectors: usize) -> f64 {
-    let tiles = pixels.div_ceil(tile.pixels) as f64;
-    let one = |width: usize| {
-        let pixels = pixels as f64 / tiles;
-        let multiply = (pixels * width as f64 / 2.0).max(4.0);
-        multiply.max((pixels + width as f64) / 2.0)
+fn cost(tile: Tile, plane: Plane, vectors: usize) -> f64 {
+    let one = |pixels: usize, width: usize| {
+        let multiply = (pixels * width) as f64 / 2.0;
+        // Fewer sums than this leave the units waiting for the sum before.
+        multiply.max((pixels + width) as f64 / 2.0).max(4.0)
     };
-    let whole = (vectors / tile.vectors) as f64 * one(tile.vectors);
-    let rest = if vectors.is_multiple_of(tile.vectors) { 0.0 } else { one(vectors % tile.vectors) };
-    tiles * (whole + rest)
+    let rows = plane.tile(tile.pixels).rows;
+    let count = |tiles: Vec<(Range<usize>, usize)>, width: usize| -> f64 {
+        tiles.into_iter().map(|(range, count)| count as f64 * one(range.len() * rows, width)).sum()
+    };
+    let across = |width: usize| {
+        let row = if rows > 1 { vec![(0..plane.row, 1)] } else { tiles(plane.row, tile.pixels) };
+        count(row, width) * plane.rows as f64 / rows as f64
+    };
+    let rest = if vectors.is_multiple_of(tile.vectors) { 0.0 } else { across(vectors % tile.vectors) };
+    (vectors / tile.vectors) as f64 * across(tile.vectors) + rest
 }
 
 /// One part of a contraction being emitted.
@@ -207,10 +221,22 @@ impl Tiling<'_> {
         self.part.channels.div_ceil(self.part.vectors * lanes)
     }
 
-    /// The outermost pixel axis, if there is one beside the one that tiles run along.
+    /// The outermost pixel axis, if there is one beside those that tiles run along.
     fn rows(&self) -> Option<usize> {
-        let (_, outer) = self.long_pixels().split_last().map(|(last, outer)| (*last, outer.to_vec()))?;
-        outer.first().copied()
+        self.outer_pixels().first().copied()
+    }
+
+    /// The axes that tiles run along: the innermost, and the one around it where tiles hold several rows.
+    fn tile_axes(&self) -> Vec<usize> {
+        let long = self.long_pixels();
+        let count = if self.part.rows > 1 { 2 } else { 1 };
+        long[long.len().saturating_sub(count)..].to_vec()
+    }
+
+    fn outer_pixels(&self) -> Vec<usize> {
+        let long = self.long_pixels();
+        let tiled = self.tile_axes();
+        long.into_iter().filter(|axis| !tiled.contains(axis)).collect()
     }
 
     fn long_pixels(&self) -> Vec<usize> {
@@ -232,12 +258,11 @@ impl Tiling<'_> {
         let groups = self.channel_groups(lanes);
         let width = self.part.vectors * lanes;
         let mut outer: Vec<usize> = self.contraction.groups.clone();
-        let pixels = self.long_pixels();
-        outer.extend(pixels.iter().rev().skip(1).rev());
+        outer.extend(self.outer_pixels());
         if self.channels_are_tasks(lanes) {
             frame.coordinates[self.contraction.channel] =
                 Coordinate::counted(task, width, groups).moved(self.part.first);
-            self.outer(frame, &outer, &|frame| self.row(frame, &pixels));
+            self.outer(frame, &outer, &|frame| self.tiles(frame));
             return;
         }
         let rows = self.rows().expect("rows are tasks");
@@ -246,7 +271,7 @@ impl Tiling<'_> {
         self.outer(frame, &outer, &|frame| {
             let inner = |frame: &mut Frame, at: Coordinate| {
                 frame.coordinates[self.contraction.channel] = at.moved(self.part.first);
-                self.row(frame, &pixels);
+                self.tiles(frame);
             };
             match groups {
                 1 => inner(frame, Coordinate::fixed(0)),
@@ -268,32 +293,33 @@ impl Tiling<'_> {
         });
     }
 
-    /// The tiles along the innermost pixel axis: near-equal widths, the wider ones first.
-    fn row(&self, frame: &mut Frame, pixels: &[usize]) {
-        let Some(axis) = pixels.last().copied() else { return self.tile(frame, None) };
-        for (range, count) in tiles(self.loops.extents[axis], self.part.pixels) {
-            let width = range.len();
-            match count {
-                1 => self.tile(frame, Some((axis, Coordinate::fixed(range.start), width))),
-                _ => frame.repeat(count, |frame, counter| {
-                    let at = Coordinate::counted(counter, width, count).moved(range.start);
-                    self.tile(frame, Some((axis, at, width)));
-                }),
-            }
+    /// All tiles of the axes they run along.
+    fn tiles(&self, frame: &mut Frame) {
+        let extent = |axis: &usize| self.loops.extents[*axis];
+        match &self.tile_axes()[..] {
+            [] => self.tile(frame, &[]),
+            [axis] => along(frame, extent(axis), self.part.pixels, &|frame, at, width| {
+                self.tile(frame, &[(*axis, at, width)]);
+            }),
+            [outer, inner, ..] => along(frame, extent(outer), self.part.rows, &|frame, at, rows| {
+                self.tile(frame, &[(*outer, at, rows), (*inner, Coordinate::fixed(0), extent(inner))]);
+            }),
         }
     }
 
     /// One register tile.
-    fn tile(&self, frame: &mut Frame, along: Option<(usize, Coordinate, usize)>) {
+    fn tile(&self, frame: &mut Frame, along: &[(usize, Coordinate, usize)]) {
         let lanes = frame.builder.lanes();
         let Contraction { activation, weight, channel, .. } = *self.contraction;
         let (reduction, order) = self.loops.reduction.expect("a contraction has a reduction");
         let Order::Chain { block } = order else { panic!("contractions are chains") };
         let base = frame.coordinates[channel].clone();
-        let width = along.as_ref().map_or(1, |(_, _, width)| *width);
+        let width: usize = along.iter().map(|(_, _, width)| width).product();
         let pixel = |frame: &mut Frame, i: usize| {
-            if let Some((axis, at, _)) = &along {
-                frame.coordinates[*axis] = at.clone().moved(i);
+            let mut i = i;
+            for (axis, at, width) in along.iter().rev() {
+                frame.coordinates[*axis] = at.clone().moved(i % width);
+                i /= width;
             }
         };
         let vector = |frame: &mut Frame, v: usize| frame.coordinates[channel] = base.clone().moved(v * lanes);
@@ -346,20 +372,41 @@ impl Tiling<'_> {
         self.contraction.pixels.iter().any(|axis| self.loops.reads[read].position.depends_on(*axis))
     }
 
-    /// Stores one vector of sums; of a last, partial vector only the channels there are.
+    /// Stores one vector of sums: whole, or lane by lane where channels don't lie side by side and for the channels there
+    /// are of a last, partial vector.
     fn finish(&self, frame: &mut Frame, v: usize, sum: ValueId) {
         let lanes = frame.builder.lanes();
         let channel = self.contraction.channel;
         let store: &Expression = &self.loops.store;
         let value = frame.expression(Type::Vector, store, &self.loops.reads, Some(sum), Some(channel))[0];
-        let address = frame.address(&self.loops.write);
-        let there = self.part.channels.saturating_sub(v * lanes);
-        if self.loops.padded || there >= lanes {
+        let extent = self.loops.extents[channel];
+        let write = &self.loops.write;
+        let side_by_side = [extent, BLOCK].iter().any(|run| write.position.runs_along(channel, extent, *run, 1));
+        let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
+        if side_by_side && (self.loops.padded || there == lanes) {
+            let address = frame.address(write);
             return frame.builder.store(address, value);
         }
+        let base = frame.coordinates[channel].clone();
         for lane in 0..there {
             let word = frame.first_of(value, lane);
-            frame.builder.store(address.clone().moved(lane as i64), word);
+            frame.coordinates[channel] = base.clone().moved(lane);
+            let address = frame.address(write);
+            frame.builder.store(address, word);
+        }
+        frame.coordinates[channel] = base;
+    }
+}
+
+/// Tiles along an axis: near-equal widths, the wider ones first.
+fn along(frame: &mut Frame, extent: usize, at_most: usize, tile: &dyn Fn(&mut Frame, Coordinate, usize)) {
+    for (range, count) in tiles(extent, at_most) {
+        let width = range.len();
+        match count {
+            1 => tile(frame, Coordinate::fixed(range.start), width),
+            _ => frame.repeat(count, |frame, counter| {
+                tile(frame, Coordinate::counted(counter, width, count).moved(range.start), width);
+            }),
         }
     }
 }

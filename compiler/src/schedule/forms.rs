@@ -3,7 +3,7 @@
 
 use super::contraction::Contraction;
 use super::place::{BLOCK, Form, Halo, Home, Layout, Position, refine};
-use crate::graph::{Access, Combine, Graph, Nest, Operation, Outside, TensorId};
+use crate::graph::{Access, Combine, Graph, Nest, Operation, Outside, Source, TensorId};
 use crate::plan::Plan;
 use std::collections::HashMap;
 
@@ -89,10 +89,10 @@ impl Forms {
             .iter()
             .all(|writer| Position::new(&writer.write, shape, blocks, &extents(writer)).is_some());
         let wanted = contraction.is_some()
-            || nest
-                .reads
-                .iter()
-                .any(|read| self.primary(read.tensor) == Form::Blocks && keeps_channels(graph, nest, read));
+            || nest.reads.iter().any(|read| {
+                let from = &graph.tensor(read.tensor).shape;
+                self.primary(read.tensor) == Form::Blocks && Position::new(read, from, blocks, &extents(nest)).is_some()
+            });
         let form = if possible && wanted { Form::Blocks } else { Form::Dense };
         self.primary.insert(tensor, form);
         form
@@ -107,9 +107,7 @@ impl Forms {
     ) -> Option<Vec<Form>> {
         let extents = extents(nest);
         let channel = contraction.channel;
-        let target = Position::new(&nest.write, &graph.tensor(nest.write.tensor).shape, layout_of(write), &extents)?;
         let run = if write == Form::Blocks { BLOCK } else { extents[channel] };
-        target.runs_along(channel, extents[channel], run, 1).then_some(())?;
         let access = &nest.reads[contraction.activation];
         let (form, halo) = self.activation_form(graph, access, &extents)?;
         let mut reads = Vec::with_capacity(nest.reads.len());
@@ -122,7 +120,9 @@ impl Forms {
                 let form = self.read_form(graph, nest, number, Some(channel), write);
                 let shape = &graph.tensor(read.tensor).shape;
                 let position = Position::new(read, shape, layout_of(form), &extents)?;
-                let vector = !position.depends_on(channel) || position.runs_along(channel, extents[channel], run, 1);
+                let constant = matches!(graph.tensor(read.tensor).source, Source::Constant(_));
+                let vector =
+                    constant || !position.depends_on(channel) || position.runs_along(channel, extents[channel], run, 1);
                 (vector && position.guards.is_empty()).then_some(())?;
                 form
             };
@@ -165,10 +165,13 @@ impl Forms {
         let form = if primary == Form::Blocks || (write == Form::Blocks && along) { Form::Blocks } else { primary };
         let window = nest.reduction.as_ref().is_some_and(|reduction| reduction.combine == Combine::FusedSum);
         if window
-            && form == Form::Blocks
+            && !matches!(tensor.source, Source::Constant(_))
             && let Some(halo) = needed_halo(access, &tensor.shape, &extents)
+            && halo != Halo::default()
         {
+            let form = if form == Form::Dense { Form::Planes } else { form };
             self.widen(access.tensor, form, halo);
+            return form;
         }
         form
     }
@@ -211,20 +214,10 @@ fn channel_axis(graph: &Graph, nest: &Nest) -> Option<usize> {
         .find(|axis| position.depends_on(*axis) && position.runs_along(*axis, extents[*axis], BLOCK, 1))
 }
 
-/// Whether a read's channels are those of what is written, block by block.
-fn keeps_channels(graph: &Graph, nest: &Nest, read: &Access) -> bool {
-    let Some(channel) = channel_axis(graph, nest) else { return false };
-    let tensor = graph.tensor(read.tensor);
-    let extents = extents(nest);
-    Position::new(read, &tensor.shape, layout_of(Form::Blocks), &extents).is_some_and(|position| {
-        position.depends_on(channel) && position.runs_along(channel, extents[channel], BLOCK, 1)
-    })
-}
-
 /// The halo that makes every index of an access fall inside, where what lies outside is zero and only rows and columns
 /// leave the tensor.
 fn needed_halo(access: &Access, shape: &[usize], extents: &[usize]) -> Option<Halo> {
-    let index = refine(access, shape)?;
+    let index = refine(access, shape, extents)?;
     let beyond = |axis: usize| {
         let (low, high) = index[axis].bounds(extents);
         ((-low).max(0) as usize, (high + 1 - shape[axis] as i64).max(0) as usize)

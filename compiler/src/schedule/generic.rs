@@ -4,7 +4,7 @@
 
 use super::frame::{Coordinate, Frame, Operand};
 use super::lanes::fold;
-use super::place::BLOCK;
+use super::place::{BLOCK, Position};
 use crate::expression::Expression;
 use crate::graph::{Combine, Reduction};
 use crate::instruction::Instruction;
@@ -19,6 +19,7 @@ const MOST_SEGMENTS: usize = 3;
 const UNROLLED_TERMS: usize = 32;
 
 /// A nest with its accesses resolved to buffers.
+#[derive(Clone)]
 pub struct Loops<'n> {
     /// Extents of the parallel axes, then of the reduction's.
     pub extents: Vec<usize>,
@@ -49,24 +50,45 @@ pub struct VectorAxis {
 
 impl Loops<'_> {
     /// The best parallel axis for vectors of so many lanes: the longest along which everything moves by single words.
-    pub fn vector_axis(&self, lanes: usize) -> Option<VectorAxis> {
+    /// Reads that are `constant` are packed to fit.
+    pub fn vector_axis(&self, lanes: usize, constant: &[bool]) -> Option<VectorAxis> {
         (0..self.parallel)
             .filter_map(|axis| {
                 let extent = self.extents[axis];
-                let runs = |operand: &Operand, run: usize| {
-                    let position = &operand.position;
-                    let guarded = position.guards.iter().any(|guard| guard.axes[axis].iter().any(|step| *step != 0));
-                    !guarded && position.runs_along(axis, extent, run, 1)
-                };
                 let fits = |run: usize| {
-                    runs(&self.write, run)
-                        && self.reads.iter().all(|read| !read.position.depends_on(axis) || runs(read, run))
+                    let vector = VectorAxis { axis, run };
+                    let reads = self.reads.iter().zip(constant).filter(|(_, constant)| !**constant);
+                    self.write.position.depends_on(axis)
+                        && !self.stands_in_the_way(&self.write.position, vector)
+                        && reads.into_iter().all(|(read, _)| !self.stands_in_the_way(&read.position, vector))
                 };
                 let run = if fits(extent) { extent } else { BLOCK };
                 let long_enough = extent >= lanes || (self.padded && run == BLOCK);
                 (long_enough && fits(run)).then_some(VectorAxis { axis, run })
             })
             .max_by_key(|vector| self.extents[vector.axis])
+    }
+
+    /// Whether a position neither stays nor moves word by word along the vectors.
+    pub fn stands_in_the_way(&self, position: &Position, vector: VectorAxis) -> bool {
+        let axis = vector.axis;
+        let guarded = position.guards.iter().any(|guard| guard.axes[axis].iter().any(|step| *step != 0));
+        let runs = position.runs_along(axis, self.extents[axis], vector.run, 1);
+        guarded || (position.depends_on(axis) && !runs)
+    }
+
+    /// The same loops with the axes of the reduction made one.
+    pub fn with_one_reduction_axis(self) -> Self {
+        let parallel = self.parallel;
+        let merged = |operand: &Operand| {
+            let position = operand.position.merged(parallel, &self.extents);
+            Operand { position, ..operand.clone() }
+        };
+        let reads = self.reads.iter().map(merged).collect();
+        let write = merged(&self.write);
+        let terms = self.extents[parallel..].iter().product();
+        let extents = self.extents[..parallel].iter().copied().chain([terms]).collect();
+        Self { extents, reads, write, ..self }
     }
 
     /// Number of tasks: iterations of the outermost loop.

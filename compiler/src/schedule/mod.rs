@@ -15,14 +15,16 @@ pub mod routine;
 
 pub use constants::Constants;
 
+use constants::Key;
+
 use crate::expression::Expression;
-use crate::graph::{Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, TensorId};
+use crate::graph::{Access, Axis, Element, Graph, Index, Nest, Operation, Output, Outside, Source, TensorId};
 use crate::kernel::{Argument, BufferId, Builder, Kernel, Port, Program, Step};
-use crate::plan::{Numerics, Plan};
+use crate::plan::{Numerics, Order, Plan};
 use contraction::{Contraction, Tiling, parts};
 use forms::{Choice, Forms, extents};
 use frame::{Frame, Operand};
-use generic::Loops;
+use generic::{Loops, VectorAxis};
 use ncnnc_targets::Target;
 use place::{Form, Home, Layout, Position};
 use std::collections::HashMap;
@@ -79,6 +81,19 @@ struct Scheduler<'p> {
     outputs: HashMap<TensorId, usize>,
 }
 
+/// What an access finds: where it lies and how its positions run.
+#[derive(Clone)]
+struct Place {
+    name: String,
+    /// Nothing for constants that have not been put anywhere yet.
+    location: Option<Location>,
+    words: usize,
+    /// Whether lanes behind the last element may be touched.
+    padded: bool,
+    position: Position,
+    outside: u32,
+}
+
 /// The kernel's buffers being collected for one step: each place is one buffer, however many accesses it has.
 struct Buffers {
     locations: Vec<Location>,
@@ -108,21 +123,26 @@ impl Scheduler<'_> {
         match &plan.graph.operations[number] {
             Operation::Nest(nest) => {
                 let choice = self.forms.choices[number].take().expect("every nest has a choice");
-                self.nest(nest, plan.numerics[number], &choice);
+                self.nest(number, nest, plan.numerics[number], &choice);
             }
             Operation::Routine(routine) => self.routine(routine),
         }
     }
 
-    fn nest(&mut self, nest: &Nest, numerics: Numerics, choice: &Choice) {
-        for (read, form) in nest.reads.iter().zip(&choice.reads) {
-            self.bring(Home { tensor: read.tensor, form: *form });
+    fn nest(&mut self, number: usize, nest: &Nest, numerics: Numerics, choice: &Choice) {
+        let weight = choice.contraction.as_ref().map(|contraction| contraction.weight);
+        for (at, (read, form)) in nest.reads.iter().zip(&choice.reads).enumerate() {
+            // Constants are packed for their reader where they aren't read as they are.
+            let packed = Some(at) == weight || self.is_constant(read.tensor);
+            if !packed {
+                self.bring(Home { tensor: read.tensor, form: *form });
+            }
         }
         let home = Home { tensor: nest.write.tensor, form: self.forms.primary(nest.write.tensor) };
         self.make(home);
         match &choice.contraction {
-            Some(contraction) => self.contraction(nest, numerics, contraction, &choice.reads),
-            None => self.generic(nest, numerics, &choice.reads),
+            Some(contraction) => self.contraction(number, nest, numerics, contraction, &choice.reads),
+            None => self.generic(number, nest, numerics, &choice.reads),
         }
     }
 
@@ -151,7 +171,7 @@ impl Scheduler<'_> {
                 self.homes.insert(home, Location::Known(Argument::Input(number)));
             }
             (Source::Constant(words), Form::Dense) => {
-                let at = self.constants.add(words);
+                let at = self.constants.place(Key::Tensor(home.tensor), |_| words.to_vec());
                 self.homes.insert(home, Location::Known(Argument::Constants(at)));
             }
             (Source::Input | Source::Constant(_) | Source::Computed, _) => {
@@ -204,96 +224,143 @@ impl Scheduler<'_> {
             store: Expression::read_of(0),
             write: whole(to.tensor),
         };
-        self.generic_into(&nest, Numerics::Plain, &[from.form], to);
+        self.generic_into(None, &nest, Numerics::Plain, &[from.form], to);
     }
 
-    fn generic(&mut self, nest: &Nest, numerics: Numerics, reads: &[Form]) {
+    fn generic(&mut self, number: usize, nest: &Nest, numerics: Numerics, reads: &[Form]) {
         let form = self.forms.primary(nest.write.tensor);
-        self.generic_into(nest, numerics, reads, Home { tensor: nest.write.tensor, form });
+        self.generic_into(Some(number), nest, numerics, reads, Home { tensor: nest.write.tensor, form });
     }
 
-    fn generic_into(&mut self, nest: &Nest, numerics: Numerics, reads: &[Form], to: Home) {
+    /// A nest by loops; `number` is the operation's, where constants may be packed for it.
+    fn generic_into(&mut self, number: Option<usize>, nest: &Nest, numerics: Numerics, reads: &[Form], to: Home) {
         let lanes = self.target.lanes;
-        let mut buffers = Buffers { locations: Vec::new(), ids: Vec::new() };
-        // The number of tasks depends on the loops, which depend on the buffers: build with one task, then set it.
-        let mut builder = Builder::new(kernel_name(&nest.name), lanes, 1);
-        let mut loops = self.loops(nest, numerics, reads, to, &mut builder, &mut buffers);
-        if let Numerics::Direct(crate::plan::Order::Lanes(_)) = numerics {
-            loops = merge_reduction(loops);
+        let mut places: Vec<Place> =
+            nest.reads.iter().zip(reads).map(|(access, form)| self.place(nest, access, *form)).collect();
+        let write = self.place_at(nest, &nest.write, to);
+        let mut loops = self.loops(nest, numerics, &places, &write, to);
+        let constant: Vec<bool> = nest.reads.iter().map(|read| self.is_constant(read.tensor)).collect();
+        let vector = loops.vector_axis(lanes, &constant);
+        for (at, place) in places.iter_mut().enumerate().filter(|(at, _)| constant[*at]) {
+            let position = &loops.reads[at].position;
+            let misfit = |vector: &VectorAxis| loops.stands_in_the_way(position, *vector);
+            match (vector.filter(misfit), number) {
+                (Some(vector), Some(number)) => *place = self.pack_along(number, at, nest, place, vector.axis),
+                (Some(_) | None, _) => self.keep_constant(nest.reads[at].tensor, reads[at], place),
+            }
+            loops.reads[at].position = place.position.clone();
         }
-        let vector = loops.vector_axis(lanes);
-        builder.set_tasks(loops.tasks(vector, lanes));
+        if let Numerics::Direct(Order::Lanes(_)) = numerics {
+            loops = loops.with_one_reduction_axis();
+        }
+        let mut builder = Builder::new(kernel_name(&nest.name), lanes, loops.tasks(vector, lanes));
+        let buffers = self.buffers(&mut builder, &mut loops, &places, &write);
         let mut frame = Frame::new(builder, loops.extents.len());
         loops.emit(&mut frame, vector);
         self.finish_step(nest.name.clone(), frame, buffers);
     }
 
-    fn contraction(&mut self, nest: &Nest, numerics: Numerics, contraction: &Contraction, reads: &[Form]) {
+    fn contraction(
+        &mut self,
+        number: usize,
+        nest: &Nest,
+        numerics: Numerics,
+        contraction: &Contraction,
+        reads: &[Form],
+    ) {
+        let plan = self.plan;
         let to = Home { tensor: nest.write.tensor, form: self.forms.primary(nest.write.tensor) };
-        let extents = extents(nest);
         let lanes = self.target.lanes;
-        let padded = nest.reads.iter().zip(reads).enumerate().all(|(number, (read, form))| {
-            number == contraction.activation
-                || number == contraction.weight
-                || self.room(Home { tensor: read.tensor, form: *form }).1
-        }) && self.room(to).1;
-        let shape = &self.graph().tensor(to.tensor).shape;
-        let padded = padded && place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents);
-        let packed = self.constants.add(&contraction.pack(&self.plan.graph, nest));
-        for part in parts(contraction, &extents, padded, self.target) {
-            let mut buffers = Buffers { locations: Vec::new(), ids: Vec::new() };
-            let mut builder = Builder::new(kernel_name(&nest.name), lanes, 1);
-            let mut loops = self.loops(nest, numerics, reads, to, &mut builder, &mut buffers);
-            loops.padded = padded;
-            let location = Location::Known(Argument::Constants(packed));
-            let words = contraction.packed_words(nest);
-            loops.reads[contraction.weight] = Operand {
-                buffer: buffers.id(&mut builder, "weight", location, words, false),
-                position: contraction.packed(nest),
-                outside: 0,
-            };
-            let tiling = Tiling { loops, contraction, part };
-            builder.set_tasks(tiling.tasks(lanes));
-            let mut frame = Frame::new(builder, extents.len());
+        let mut places: Vec<Place> =
+            nest.reads.iter().zip(reads).map(|(access, form)| self.place(nest, access, *form)).collect();
+        let packed =
+            self.constants.place(Key::Packed(number, contraction.weight), |_| contraction.pack(&plan.graph, nest));
+        places[contraction.weight] = Place {
+            name: "weight".to_string(),
+            location: Some(Location::Known(Argument::Constants(packed))),
+            words: contraction.packed_words(nest),
+            padded: true,
+            position: contraction.packed(nest),
+            outside: 0,
+        };
+        for (at, place) in places.iter_mut().enumerate() {
+            if at == contraction.weight || !self.is_constant(nest.reads[at].tensor) {
+                continue;
+            }
+            // The last vector of a group's channels may reach beyond them: packed, each group has room.
+            match place.position.depends_on(contraction.channel) {
+                true => *place = self.pack_along(number, at, nest, place, contraction.channel),
+                false => self.keep_constant(nest.reads[at].tensor, reads[at], place),
+            }
+        }
+        // Activations are broadcast: lanes behind the last channel don't reach into them.
+        places[contraction.activation].padded = true;
+        let write = self.place_at(nest, &nest.write, to);
+        let loops = self.loops(nest, numerics, &places, &write, to);
+        for part in parts(contraction, &loops.extents, loops.padded, self.target) {
+            let mut tiling = Tiling { loops: loops.clone(), contraction, part };
+            let mut builder = Builder::new(kernel_name(&nest.name), lanes, tiling.tasks(lanes));
+            let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);
+            let mut frame = Frame::new(builder, loops.extents.len());
             tiling.emit(&mut frame);
             self.finish_step(nest.name.clone(), frame, buffers);
         }
     }
 
-    /// A nest with its accesses resolved to buffers.
-    fn loops<'n>(
-        &mut self,
-        nest: &'n Nest,
-        numerics: Numerics,
-        reads: &[Form],
-        to: Home,
-        builder: &mut Builder,
-        buffers: &mut Buffers,
-    ) -> Loops<'n> {
+    fn is_constant(&self, tensor: TensorId) -> bool {
+        matches!(self.graph().tensor(tensor).source, Source::Constant(_))
+    }
+
+    /// Where an access finds its tensor in a form.
+    fn place(&self, nest: &Nest, access: &Access, form: Form) -> Place {
+        self.place_at(nest, access, Home { tensor: access.tensor, form })
+    }
+
+    fn place_at(&self, nest: &Nest, access: &Access, home: Home) -> Place {
+        let tensor = self.graph().tensor(home.tensor);
+        let (words, padded) = self.room(home);
+        Place {
+            name: kernel_name(&tensor.name),
+            location: self.homes.get(&home).copied(),
+            words,
+            padded,
+            position: Position::new(access, &tensor.shape, self.forms.layout(home), &extents(nest))
+                .expect("forms are chosen so that positions exist"),
+            outside: match access.outside {
+                Outside::Never => 0,
+                Outside::Value(bits) => bits,
+            },
+        }
+    }
+
+    /// Puts a constant where it is read as it is.
+    fn keep_constant(&mut self, tensor: TensorId, form: Form, place: &mut Place) {
+        let home = Home { tensor, form };
+        self.bring(home);
+        place.location = self.homes.get(&home).copied();
+    }
+
+    /// Packs a constant so that the axis of the vectors is innermost.
+    fn pack_along(&mut self, number: usize, read: usize, nest: &Nest, place: &Place, axis: usize) -> Place {
+        let plan = self.plan;
         let extents = extents(nest);
-        let mut padded = true;
-        let mut operand = |this: &Self, access: &Access, home: Home, writable: bool| {
-            let tensor = this.graph().tensor(home.tensor);
-            let position = Position::new(access, &tensor.shape, this.forms.layout(home), &extents)
-                .expect("forms are chosen so that positions exist");
-            let (words, room) = this.room(home);
-            padded &= room;
-            let outside = match access.outside {
-                crate::graph::Outside::Never => 0,
-                crate::graph::Outside::Value(bits) => bits,
+        let position = place.position.along(axis, &extents);
+        let words = position.last_word().next_multiple_of(place::BLOCK);
+        let at = self.constants.place(Key::Packed(number, read), |_| {
+            let Source::Constant(from) = &plan.graph.tensor(nest.reads[read].tensor).source else {
+                panic!("only constants are packed")
             };
-            let buffer = buffers.id(builder, &kernel_name(&tensor.name), this.homes[&home], words, writable);
-            Operand { buffer, position, outside }
-        };
-        let write = operand(self, &nest.write, to, true);
-        let end =
-            place::reaches_end(&nest.write, &self.graph().tensor(to.tensor).shape, self.forms.layout(to), &extents);
-        let reads = nest
-            .reads
-            .iter()
-            .zip(reads)
-            .map(|(access, form)| operand(self, access, Home { tensor: access.tensor, form: *form }, false))
-            .collect();
+            place::pack(from, &place.position, &position, &extents, words)
+        });
+        let location = Some(Location::Known(Argument::Constants(at)));
+        Place { location, words, position, padded: true, ..place.clone() }
+    }
+
+    /// A nest with its accesses resolved, but for the numbers of its buffers.
+    fn loops<'n>(&self, nest: &'n Nest, numerics: Numerics, places: &[Place], write: &Place, to: Home) -> Loops<'n> {
+        let extents = extents(nest);
+        let shape = &self.graph().tensor(to.tensor).shape;
+        let end = place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents);
         let reduction = match (&nest.reduction, numerics) {
             (Some(reduction), Numerics::Direct(order)) => Some((reduction, order)),
             (None, Numerics::Plain) => None,
@@ -301,8 +368,34 @@ impl Scheduler<'_> {
                 panic!("{}: numerics of another nest", nest.name)
             }
         };
-        let parallel = nest.parallel.len();
-        Loops { extents, parallel, reduction, reads, store: nest.store.expanded(), write, padded: padded && end }
+        let operand = |place: &Place| Operand {
+            buffer: BufferId(usize::MAX),
+            position: place.position.clone(),
+            outside: place.outside,
+        };
+        Loops {
+            extents,
+            parallel: nest.parallel.len(),
+            reduction,
+            reads: places.iter().map(operand).collect(),
+            store: nest.store.expanded(),
+            write: operand(write),
+            padded: end && places.iter().chain([write]).all(|place| place.padded),
+        }
+    }
+
+    /// Numbers the buffers of a kernel.
+    fn buffers(&self, builder: &mut Builder, loops: &mut Loops, places: &[Place], write: &Place) -> Buffers {
+        let mut buffers = Buffers { locations: Vec::new(), ids: Vec::new() };
+        let mut id = |place: &Place, writable: bool| {
+            let location = place.location.expect("every operand has been brought");
+            buffers.id(builder, &place.name, location, place.words, writable)
+        };
+        loops.write.buffer = id(write, true);
+        for (operand, place) in loops.reads.iter_mut().zip(places) {
+            operand.buffer = id(place, false);
+        }
+        buffers
     }
 
     fn finish_step(&mut self, name: String, frame: Frame, buffers: Buffers) {
@@ -310,7 +403,11 @@ impl Scheduler<'_> {
         let mut arguments = buffers.locations;
         if let Some((buffer, words)) = tables {
             assert_eq!(buffer.0, arguments.len(), "tables come last");
-            arguments.push(Location::Known(Argument::Constants(self.constants.add(&words))));
+            let at = self.constants.place(Key::Table(words), |key| match key {
+                Key::Table(words) => words.clone(),
+                Key::Tensor(_) | Key::Packed(..) => unreachable!("the key is a table"),
+            });
+            arguments.push(Location::Known(Argument::Constants(at)));
         }
         self.step(name, kernel, arguments);
     }
@@ -445,16 +542,4 @@ fn form_text(form: Form) -> &'static str {
 /// A name made of letters, digits and underscores.
 fn kernel_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
-}
-
-/// The same loops with the axes of the reduction made one.
-fn merge_reduction(loops: Loops) -> Loops {
-    let parallel = loops.parallel;
-    let merged =
-        |operand: &Operand| Operand { position: operand.position.merged(parallel, &loops.extents), ..operand.clone() };
-    let reads = loops.reads.iter().map(merged).collect();
-    let write = merged(&loops.write);
-    let terms = loops.extents[parallel..].iter().product();
-    let extents = loops.extents[..parallel].iter().copied().chain([terms]).collect();
-    Loops { extents, reads, write, ..loops }
 }

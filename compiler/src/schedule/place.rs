@@ -104,7 +104,7 @@ impl Position {
         if layout == Layout::DENSE {
             return Some(Self::dense(access, extents));
         }
-        let index = refine(access, shape)?;
+        let index = refine(access, shape, extents)?;
         let mut position = Self { offset: 0, axes: vec![Vec::new(); extents.len()], guards: Vec::new() };
         position.add_channels(&index[0], layout.plane(shape) as i64, layout.blocked, extents)?;
         let (row, column) = (layout.row(shape) as i64, layout.block() as i64);
@@ -203,6 +203,24 @@ impl Position {
         rest
     }
 
+    /// A dense position over the same axes with `innermost` innermost, its row rounded up to whole blocks.
+    pub fn along(&self, innermost: usize, extents: &[usize]) -> Self {
+        let mut axes = vec![Vec::new(); extents.len()];
+        axes[innermost] = (0..extents[innermost] as i64).collect();
+        let mut stride = extents[innermost].next_multiple_of(BLOCK) as i64;
+        for axis in (0..extents.len()).rev().filter(|axis| *axis != innermost && self.depends_on(*axis)) {
+            axes[axis] = (0..extents[axis] as i64).map(|i| i * stride).collect();
+            stride *= extents[axis] as i64;
+        }
+        Self { offset: 0, axes, guards: Vec::new() }
+    }
+
+    /// One more than the largest position.
+    pub fn last_word(&self) -> usize {
+        let furthest: i64 = self.axes.iter().map(|axis| axis.iter().copied().max().unwrap_or(0)).sum();
+        (self.offset + furthest + 1) as usize
+    }
+
     /// What iteration `i` of an axis adds.
     pub fn step(&self, axis: usize, i: usize) -> i64 {
         self.axes[axis].get(i).copied().unwrap_or(0)
@@ -246,23 +264,29 @@ fn add_to(axis: &mut Vec<i64>, words: impl Iterator<Item = i64>) {
     }
 }
 
-/// Indices along the tensor's own axes, where the access's shape splits them; `None` where it joins them.
-pub fn refine(access: &Access, shape: &[usize]) -> Option<Vec<Index>> {
+/// Indices along the tensor's own axes, where the access's shape splits them; `None` where it joins them. An axis that is
+/// split must be indexed within its parts: beyond them the whole says nothing about where the element would be.
+pub fn refine(access: &Access, shape: &[usize], extents: &[usize]) -> Option<Vec<Index>> {
     if shape.len() != 3 {
         return None;
     }
     if access.shape == shape {
         return Some(access.index.clone());
     }
-    // The guard of a split axis would have to look at its parts.
-    (access.outside == Outside::Never).then_some(())?;
+    let inside = |index: &Index, extent: usize| {
+        let (low, high) = index.bounds(extents);
+        low >= 0 && high < extent as i64
+    };
     let mut parts = access.index.iter().zip(&access.shape).filter(|(_, extent)| **extent > 1);
+    let single = access.index.iter().zip(&access.shape).filter(|(_, extent)| **extent == 1);
+    single.into_iter().all(|(index, _)| inside(index, 1)).then_some(())?;
     let mut refined = Vec::with_capacity(shape.len());
     for extent in shape {
         let mut index = Index::constant(0);
         let mut covered = 1;
         while covered < *extent {
             let (part, part_extent) = parts.next()?;
+            (part_extent == extent || inside(part, *part_extent)).then_some(())?;
             index = index.scaled(*part_extent as i64).sum(part);
             covered *= part_extent;
         }
@@ -302,13 +326,13 @@ pub fn reaches_end(write: &Access, shape: &[usize], layout: Layout, extents: &[u
             (Some(_) | None, _) => return false,
         }
     } else {
-        let Some(index) = refine(write, shape) else { return false };
+        let Some(index) = refine(write, shape, extents) else { return false };
         (index[0].clone(), shape[0])
     };
     let mut moving = index.terms.iter().filter(|term| extents[term.axis.0] > 1);
     let (Some(term), None) = (moving.next(), moving.next()) else { return index.terms.len() == 1 && end == 1 };
-    let (_, last) = index.bounds(extents);
-    term.factor == Factor::Stride(1) && last + 1 == end as i64
+    let (first, last) = index.bounds(extents);
+    term.factor == Factor::Stride(1) && last + 1 == end as i64 && first % layout.block() as i64 == 0
 }
 
 /// A form in which a tensor is held; it may be held in several.
@@ -329,6 +353,30 @@ pub struct Home {
     pub tensor: TensorId,
     /// How they are held.
     pub form: Form,
+}
+
+/// Words moved from one position to another over all loops; what no iteration fills is zero.
+pub fn pack(words: &[u32], from: &Position, to: &Position, extents: &[usize], length: usize) -> Vec<u32> {
+    let moving: Vec<usize> = (0..extents.len()).filter(|axis| !to.axes[*axis].is_empty()).collect();
+    let mut packed = vec![0; length];
+    let mut pairs = vec![(from.offset, to.offset)];
+    let Some((innermost, outer)) = moving.split_last() else {
+        packed[to.offset as usize] = words[from.offset as usize];
+        return packed;
+    };
+    for axis in outer {
+        pairs = pairs
+            .iter()
+            .flat_map(|(f, t)| (0..extents[*axis]).map(move |i| (f + from.step(*axis, i), t + to.step(*axis, i))))
+            .collect();
+    }
+    let sources: Vec<i64> = (0..extents[*innermost]).map(|i| from.step(*innermost, i)).collect();
+    for (f, t) in pairs {
+        for (source, target) in sources.iter().zip(&to.axes[*innermost]) {
+            packed[(t + target) as usize] = words[(f + source) as usize];
+        }
+    }
+    packed
 }
 
 /// Adds to a kernel whose tasks are the planes of a layout the zeros around them.
