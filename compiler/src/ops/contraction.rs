@@ -49,3 +49,17 @@ pub(super) fn sum_of_products(axes: Vec<Axis>, start: Expression) -> Reduction {
     term.results = vec![term.read(0), term.read(1)];
     Reduction { axes, combine: Combine::FusedSum, start, term }
 }
+
+/// The nest without its first loop, which runs once and is the first index of every access.
+pub(super) fn without_group(mut nest: Nest) -> Nest {
+    debug_assert_eq!(nest.parallel[0].extent, 1, "groups");
+    nest.parallel.remove(0);
+    for access in nest.reads.iter_mut().chain([&mut nest.write]) {
+        access.shape.remove(0);
+        access.index.remove(0);
+        for term in access.index.iter_mut().flat_map(|index| &mut index.terms) {
+            term.axis.0 -= 1;
+        }
+    }
+    nest
+}

@@ -6,7 +6,7 @@
 
 use super::Lowering;
 use super::activation::Activation;
-use super::contraction::Contraction;
+use super::contraction::{Contraction, without_group};
 use super::inner_product;
 use super::lowering::axis;
 use super::window::{self, Window};
@@ -82,17 +82,16 @@ fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
             let message = format!("the weight blob is for {per_group} channels in a group, the input has {channels}");
             return Err(l.error(message));
         }
-        let groups = groups as usize;
-        let weight = blob.reshaped(&[groups, outputs / groups, per_group, height, width]);
+        let weight = in_groups(&blob, groups);
         (Kernel { weight, bias: dynamic_bias(l, biased, groups, outputs)? }, windows)
     } else {
         let windows = on_image(l, &input, None)?;
         let outputs = i64::from(l.layer.parameters.int(0, 0));
         check_groups(l, outputs, groups)?;
         let [height, width] = windows.map(|window| window.kernel as i64);
-        let weight = l.weight(0, "weight", &[groups, outputs / groups, channels / groups, height, width])?;
-        let bias = if biased { Some(l.weight(1, "bias", &[groups, outputs / groups])?) } else { None };
-        (Kernel { weight, bias }, windows)
+        let weight = l.weight(0, "weight", &[outputs, channels / groups, height, width])?;
+        let bias = if biased { Some(l.weight(1, "bias", &[outputs])?) } else { None };
+        (Kernel { weight: in_groups(&weight, groups), bias: bias.map(|bias| in_groups(&bias, groups)) }, windows)
     };
     add_nest(l, &input, kernel, windows, activation)
 }
@@ -117,7 +116,7 @@ pub(super) fn check_groups(l: &Lowering, outputs: i64, groups: i64) -> Result<()
 pub(super) fn dynamic_bias(
     l: &Lowering,
     biased: bool,
-    groups: usize,
+    groups: i64,
     outputs: usize,
 ) -> Result<Option<View>, Diagnostic> {
     if !biased {
@@ -127,7 +126,13 @@ pub(super) fn dynamic_bias(
     if blob.elements() != outputs {
         return Err(l.error(format!("the bias blob has {} elements for {outputs} outputs", blob.elements())));
     }
-    Ok(Some(blob.reshaped(&[groups, outputs / groups])))
+    Ok(Some(in_groups(&blob.reshaped(&[outputs]), groups)))
+}
+
+/// A value whose outermost axis counts the outputs of all groups, with that axis divided into groups and outputs.
+pub(super) fn in_groups(view: &View, groups: i64) -> View {
+    let groups = groups as usize;
+    view.reshaped(&[&[groups, view.shape[0] / groups], &view.shape[1..]].concat())
 }
 
 fn add_nest(
@@ -137,35 +142,32 @@ fn add_nest(
     windows: [Window; 2],
     activation: Activation,
 ) -> Result<(), Diagnostic> {
+    const G: usize = 0;
+    const OC: usize = 1;
+    const Y: usize = 2;
+    const X: usize = 3;
+    const IC: usize = 4;
+    const KY: usize = 5;
+    const KX: usize = 6;
     let [groups, outputs, inputs, ..] = kernel.weight.shape[..] else { unreachable!("a kernel has 5 axes") };
     let [rows, columns] = windows;
     let extents = [(groups * outputs) as i64, rows.outputs, columns.outputs];
     let shape = l.checked_shape("the output", &extents)?;
     let output = l.output(0, &shape);
-    // Axes are counted with a group axis; without groups it is left out and the others move up by one.
-    let skip = usize::from(l.layer.kind == "Convolution");
-    let [g, oc, y, x, ic, ky, kx] = std::array::from_fn(|i: usize| i.saturating_sub(skip));
-    let mut parallel = vec![axis("g", groups), axis("oc", outputs), axis("y", shape[1]), axis("x", shape[2])];
-    parallel.drain(..skip);
-    let access = |view: &View, shape: &[usize], index: Vec<Index>| {
-        view.reshaped(&shape[skip..]).at(index.into_iter().skip(skip).collect())
-    };
-    let pixel = vec![Index::axis(g), Index::axis(ic), rows.index(y, ky), columns.index(x, kx)];
-    let left = access(input, &[groups, inputs, input.shape[1], input.shape[2]], pixel);
+    let pixel = vec![Index::axis(G), Index::axis(IC), rows.index(Y, KY), columns.index(X, KX)];
+    let left = input.reshaped(&[groups, inputs, input.shape[1], input.shape[2]]).at(pixel);
     let padded = rows.is_padded() || columns.is_padded();
-    let left = if padded { left.or(l.layer.parameters.float(18, 0.0)) } else { left };
-    let weight = vec![Index::axis(g), Index::axis(oc), Index::axis(ic), Index::axis(ky), Index::axis(kx)];
-    let bias = kernel.bias.map(|bias| access(&bias, &bias.shape, vec![Index::axis(g), Index::axis(oc)]));
-    let written = vec![Index::axis(g), Index::axis(oc), Index::axis(y), Index::axis(x)];
+    let weight = vec![Index::axis(G), Index::axis(OC), Index::axis(IC), Index::axis(KY), Index::axis(KX)];
     let contraction = Contraction {
-        parallel,
+        parallel: vec![axis("g", groups), axis("oc", outputs), axis("y", shape[1]), axis("x", shape[2])],
         reduction: vec![axis("ic", inputs), axis("ky", rows.kernel), axis("kx", columns.kernel)],
-        left,
-        right: access(&kernel.weight, &kernel.weight.shape, weight),
-        bias,
+        left: if padded { left.or(l.layer.parameters.float(18, 0.0)) } else { left },
+        right: kernel.weight.at(weight),
+        bias: kernel.bias.map(|bias| bias.at(vec![Index::axis(G), Index::axis(OC)])),
         activation,
-        write: access(&output, &[groups, outputs, shape[1], shape[2]], written),
+        write: output.reshaped(&[groups, outputs, shape[1], shape[2]]).elementwise(),
     };
-    l.nest(contraction.nest());
+    let nest = contraction.nest();
+    l.nest(if groups == 1 { without_group(nest) } else { nest });
     Ok(())
 }

@@ -9,8 +9,8 @@
 
 use super::Lowering;
 use super::activation::Activation;
-use super::contraction::Contraction;
-use super::convolution::{check_groups, dynamic_bias, refuse_int8};
+use super::contraction::{Contraction, without_group};
+use super::convolution::{check_groups, dynamic_bias, in_groups, refuse_int8};
 use super::lowering::axis;
 use super::window::{self, Padding, Shape};
 use crate::diagnostic::Diagnostic;
@@ -94,9 +94,8 @@ fn deconvolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
         if blob_inputs as i64 != channels {
             return Err(l.error(format!("the weight blob is for {blob_inputs} channels, the input has {channels}")));
         }
-        let groups = groups as usize;
-        let weight = blob.reshaped(&[groups, blob_inputs / groups, per_group, height, width]);
-        let bias = dynamic_bias(l, biased, groups, per_group * groups)?;
+        let weight = in_groups(&blob, groups);
+        let bias = dynamic_bias(l, biased, groups, per_group * groups as usize)?;
         (window::of_convolution(l, Some((height as i64, width as i64))), weight, bias)
     } else {
         let shapes = window::of_convolution(l, None);
@@ -105,9 +104,9 @@ fn deconvolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
         // Before the kernel has been found positive, its extents may not size anything.
         shapes[0].extent(l, "height")?;
         shapes[1].extent(l, "width")?;
-        let extents = [groups, outputs / groups, channels / groups, shapes[0].kernel, shapes[1].kernel];
-        let weight = l.weight(0, "weight", &extents)?;
-        let bias = if biased { Some(l.weight(1, "bias", &[groups, outputs / groups])?) } else { None };
+        let extents = [outputs, channels / groups, shapes[0].kernel, shapes[1].kernel];
+        let weight = in_groups(&l.weight(0, "weight", &extents)?, groups);
+        let bias = if biased { Some(in_groups(&l.weight(1, "bias", &[outputs])?, groups)) } else { None };
         (shapes, weight, bias)
     };
     let outputs_per_group = weight.shape[if dynamic { 2 } else { 1 }];
@@ -212,7 +211,7 @@ impl Layout {
                 self.activation.apply(e, sum)
             });
             let reads = bias.into_iter().collect();
-            l.nest(Nest { name: String::new(), parallel, reduction: None, reads, store, write });
+            self.add(l, Nest { name: String::new(), parallel, reduction: None, reads, store, write });
             return;
         }
         let source = |phase: Phase, at, tap| Index::axis(at).plus(tap, phase.input_step).moved(phase.input);
@@ -229,6 +228,10 @@ impl Layout {
             activation: self.activation,
             write,
         };
-        l.nest(contraction.nest());
+        self.add(l, contraction.nest());
+    }
+
+    fn add(&self, l: &mut Lowering, nest: Nest) {
+        l.nest(if self.input.shape[0] == 1 { without_group(nest) } else { nest });
     }
 }

@@ -96,14 +96,15 @@ impl Lowering<'_> {
     /// # Errors
     /// When it hasn't as many elements.
     pub fn weight(&mut self, i: usize, what: &str, extents: &[i64]) -> Result<View, Diagnostic> {
-        let shape = self.checked_shape(what, extents)?;
+        let shape = self.checked_shape(&format!("the {what}"), extents)?;
         let Some(weights) = self.layer.weights.get(i) else {
             return Err(self.error(format!("the {what} hasn't been read")));
         };
         let (have, need) = (weights.len(), shape.iter().product::<usize>());
         if have != need {
             let text = extents.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
-            return Err(self.error(format!("the {what} has {have} elements, but {text} = {need} are needed")));
+            let product = if extents.len() > 1 { format!(" ({text})") } else { String::new() };
+            return Err(self.error(format!("the {what} has {have} elements, but {need}{product} are needed")));
         }
         let values = weights.values();
         Ok(self.constant(what, &shape, &values))

@@ -172,3 +172,6 @@ pub fn read_weights(model: &mut Model, path: &str, bytes: &[u8]) -> Result<(), V
 fn unknown_layer(layer: &Layer) -> Diagnostic {
     Diagnostic::error(format!("unknown layer type `{}`", layer.kind)).at(layer.location.clone()).layer(&layer.name)
 }
+
+#[cfg(test)]
+mod tests;

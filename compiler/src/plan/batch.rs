@@ -30,7 +30,10 @@ type Contribution = (usize, Vec<i64>);
 /// One index of an access that may leave the tensor.
 struct Check {
     loops: Vec<Contribution>,
-    batch: Option<Vec<i64>>,
+    /// What the batch contributes; empty where it contributes nothing.
+    batch: Vec<i64>,
+    /// Whether that never decreases, so that the elements inside are one range of the batch.
+    ascending: bool,
     low: i64,
     high: i64,
     offset: i64,
@@ -83,7 +86,7 @@ impl Positions {
 
     /// Whether all elements of a batch are one element.
     pub(super) fn uniform(&self) -> bool {
-        self.batch.iter().all(|entry| *entry == 0) && self.checks.iter().all(|check| check.batch.is_none())
+        self.batch.iter().all(|entry| *entry == 0) && self.checks.iter().all(|check| check.batch.is_empty())
     }
 
     fn start(&self, iteration: &[usize]) -> i64 {
@@ -120,21 +123,20 @@ impl Positions {
     ) {
         match self.inside(iteration) {
             Inside::None => row.fill(outside),
-            Inside::All(start) if self.dense => {
-                let start = (start + self.batch[first]) as usize;
-                let range = start..start + row.len();
-                match buffer {
-                    Buffer::Values(values) => row.copy_from_slice(&values[range]),
-                    Buffer::Constant(words, element) => {
-                        for (value, word) in row.iter_mut().zip(&words[range]) {
-                            *value = A::read(*word, element);
-                        }
-                    }
+            Inside::All(start) => self.load_inside(buffer, start, first, row),
+            Inside::Some(start) if self.checks.iter().all(|check| check.ascending) => {
+                let (mut begin, mut end) = (0, row.len());
+                for check in self.checks.iter().filter(|check| !check.batch.is_empty()) {
+                    let at = check.start(iteration);
+                    let lanes = &check.batch[first..first + row.len()];
+                    begin = begin.max(lanes.partition_point(|entry| at + entry < 0));
+                    end = end.min(lanes.partition_point(|entry| at + entry < check.extent));
                 }
-            }
-            Inside::All(start) => {
-                for (value, entry) in row.iter_mut().zip(&self.batch[first..]) {
-                    *value = buffer.get((start + entry) as usize);
+                let end = end.max(begin);
+                row[..begin].fill(outside);
+                row[end..].fill(outside);
+                if begin < end {
+                    self.load_inside(buffer, start, first + begin, &mut row[begin..end]);
                 }
             }
             Inside::Some(start) => {
@@ -146,26 +148,45 @@ impl Positions {
             }
         }
     }
+
+    /// Reads iterations of the batch from `first`, none of which is outside.
+    fn load_inside<A: Arithmetic>(&self, buffer: Buffer<A>, start: i64, first: usize, row: &mut [A::Value]) {
+        let lanes = &self.batch[first..first + row.len()];
+        if !self.dense {
+            for (value, entry) in row.iter_mut().zip(lanes) {
+                *value = buffer.get((start + entry) as usize);
+            }
+            return;
+        }
+        let start = (start + lanes[0]) as usize;
+        let range = start..start + row.len();
+        match buffer {
+            Buffer::Values(values) => row.copy_from_slice(&values[range]),
+            Buffer::Constant(words, element) => {
+                for (value, word) in row.iter_mut().zip(&words[range]) {
+                    *value = A::read(*word, element);
+                }
+            }
+        }
+    }
 }
 
 impl Check {
     fn new(index: &crate::graph::Index, extent: usize, extents: &[usize], batch: usize) -> Self {
         let mut loops = Vec::new();
-        let mut lanes: Option<Vec<i64>> = None;
+        let mut lanes = Vec::new();
         for term in &index.terms {
             let table: Vec<i64> = (0..extents[term.axis.0]).map(|i| term.factor.at(i)).collect();
             if term.axis.0 == batch {
-                lanes = Some(table);
+                lanes = table;
             } else {
                 loops.push((term.axis.0, table));
             }
         }
-        let bounds = lanes.as_ref().map(|table| (table.iter().min().copied(), table.iter().max().copied()));
-        let (low, high) = match bounds {
-            Some((Some(low), Some(high))) => (low, high),
-            Some(_) | None => (0, 0),
-        };
-        Self { loops, batch: lanes, low, high, offset: index.offset, extent: extent as i64 }
+        let low = lanes.iter().min().copied().unwrap_or(0);
+        let high = lanes.iter().max().copied().unwrap_or(0);
+        let ascending = lanes.is_sorted();
+        Self { loops, batch: lanes, ascending, low, high, offset: index.offset, extent: extent as i64 }
     }
 
     fn start(&self, iteration: &[usize]) -> i64 {
@@ -173,7 +194,7 @@ impl Check {
     }
 
     fn inside(&self, iteration: &[usize], lane: usize) -> bool {
-        let at = self.start(iteration) + self.batch.as_ref().map_or(0, |table| table[lane]);
+        let at = self.start(iteration) + self.batch.get(lane).copied().unwrap_or(0);
         (0..self.extent).contains(&at)
     }
 }

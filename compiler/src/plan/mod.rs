@@ -93,3 +93,6 @@ fn order(reduction: &Reduction) -> Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

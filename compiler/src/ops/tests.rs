@@ -1,0 +1,115 @@
+//! What users are told about layers that make no sense, and what small models become.
+
+use super::{OPERATORS, lower};
+use crate::diagnostic::Diagnostic;
+use crate::graph::Graph;
+use crate::ncnn::{self, Storage, WeightValues, Weights};
+use std::collections::HashMap;
+
+/// Lowers `layers`, lines of a text param whose blobs are `a`, `b`, ... in order of appearance; the last layer gets
+/// arrays of zeros of these lengths.
+fn lowered(layers: &[&str], arrays: &[usize]) -> Result<Graph, Vec<Diagnostic>> {
+    let text = format!("7767517\n{} {}\n{}\n", layers.len(), layers.len(), layers.join("\n"));
+    let mut model = ncnn::read_param("model.param", text.as_bytes())?;
+    let zeros = |count: &usize| {
+        let values = WeightValues::F32(vec![0.0; *count].into());
+        Weights { storage: Storage::F32, values, offset: 0 }
+    };
+    if let Some(layer) = model.layers.last_mut() {
+        layer.weights = arrays.iter().map(zeros).collect();
+    }
+    lower(&model, &HashMap::new(), &[])
+}
+
+#[test]
+fn the_table_is_sorted_and_names_nothing_twice() {
+    for pair in OPERATORS.windows(2) {
+        assert!(pair[0].kind < pair[1].kind, "{} and {}", pair[0].kind, pair[1].kind);
+    }
+}
+
+const IMAGE: &str = "Input a 0 1 a 0=8 1=6 2=4";
+
+/// A layer behind an input, and the lengths of its arrays.
+const WRONG: &[(&str, &str, &[usize])] = &[
+    ("Input a 0 1 a", "ReLU b 1 1 a b", &[]),
+    ("Input a 0 1 a 0=-8 1=6 2=4", "ReLU b 1 1 a b", &[]),
+    ("Input a 0 1 a 0=2147483647 1=2147483647 2=2147483647", "ReLU b 1 1 a b", &[]),
+    (IMAGE, "Nonsense b 1 1 a b", &[]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=0 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 2=0 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 3=-1 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 4=-7 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=7 6=392", &[392]),
+    (IMAGE, "Convolution b 1 1 a b 0=0 1=1 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=-2 1=1 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=3 1=1 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 5=1 6=8", &[8, 3]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 6=8 8=1", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 6=8 9=77", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 6=8 9=3 10=1,", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2147483647 1=2147483647 2=2147483647 4=2147483647 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 4=2147483647 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 19=1", &[]),
+    (IMAGE, "ConvolutionDepthWise b 1 1 a b 0=4 1=1 6=4 7=0", &[4]),
+    (IMAGE, "ConvolutionDepthWise b 1 1 a b 0=4 1=1 6=4 7=3", &[4]),
+    (IMAGE, "ConvolutionDepthWise b 1 1 a b 0=6 1=1 6=4 7=4", &[4]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=2 1=2147483647 6=8", &[8]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 3=1000 6=8", &[8]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 3=2147483647 6=8", &[8]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 4=4 6=8", &[8]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 6=8 18=-1", &[8]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 4=-233 6=8 20=100", &[8]),
+    (IMAGE, "InnerProduct b 1 1 a b 0=2 2=384", &[385]),
+    (IMAGE, "InnerProduct b 1 1 a b 0=2 2=380", &[380]),
+    (IMAGE, "InnerProduct b 1 1 a b 0=0 2=384", &[384]),
+    (IMAGE, "Pooling b 1 1 a b 1=0", &[]),
+    (IMAGE, "Pooling b 1 1 a b 0=2 1=2", &[]),
+    (IMAGE, "Pooling b 1 1 a b 1=2 2=0", &[]),
+    (IMAGE, "Pooling b 1 1 a b 1=2 5=9", &[]),
+    (IMAGE, "Pooling b 1 1 a b 1=2147483647 3=2147483647", &[]),
+    (IMAGE, "Pooling b 1 1 a b 7=1 8=0", &[]),
+    (IMAGE, "Gemm b 1 1 a b", &[]),
+    (IMAGE, "Gemm b 1 1 a b 5=1 6=1 8=4 9=8 10=9", &[32]),
+    (IMAGE, "Gemm b 1 1 a b 18=2", &[]),
+    (IMAGE, "Gemm b 1 1 a b 18=400", &[]),
+    (IMAGE, "MatMul b 1 1 a b", &[]),
+    (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=3 2=64", &[]),
+    (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=2 2=64", &[64, 8, 64, 8, 64, 8, 64, 8]),
+    (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=2 2=64 7=1", &[]),
+    (IMAGE, "Softmax b 1 1 a b 0=1", &[]),
+    (IMAGE, "Softmax b 1 1 a b 0=3 1=1", &[]),
+    (IMAGE, "Softmax b 1 1 a b 0=-4 1=1", &[]),
+    (IMAGE, "BatchNorm b 1 1 a b 0=3", &[3, 3, 3, 3]),
+    (IMAGE, "Scale b 1 1 a b 0=3", &[3]),
+    (IMAGE, "Bias b 1 1 a b 0=3", &[3]),
+    (IMAGE, "PReLU b 1 1 a b 0=3", &[3]),
+    (IMAGE, "Eltwise b 1 1 a b", &[]),
+    (IMAGE, "MemoryData b 0 1 b", &[]),
+    (IMAGE, "MemoryData b 0 1 b 0=3", &[4]),
+];
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_reason() {
+    let report = |(input, layer, arrays): &(&str, &str, &[usize])| {
+        let problems = lowered(&[input, layer], arrays).expect_err(layer);
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        format!("{input}\n{layer}\n{}\n\n", texts.join("\n"))
+    };
+    insta::assert_snapshot!(WRONG.iter().map(report).collect::<String>());
+}
+
+#[test]
+fn layers_become_nests() {
+    let layers: &[(&str, &[usize])] = &[
+        ("Convolution b 1 1 a b 0=2 1=3 3=2 4=1 5=1 6=72 9=2 10=0.1,", &[72, 2]),
+        ("ConvolutionDepthWise b 1 1 a b 0=8 1=3 6=72 7=4", &[72]),
+        ("Deconvolution b 1 1 a b 0=2 1=3 3=2 4=1 5=1 6=72", &[72, 2]),
+        ("InnerProduct b 1 1 a b 0=2 1=1 2=384", &[384, 2]),
+        ("Pooling b 1 1 a b 0=1 1=3 2=2 3=1", &[]),
+        ("Pooling b 1 1 a b 0=1 4=1", &[]),
+        ("Softmax b 1 1 a b 0=0", &[]),
+    ];
+    let text = |(layer, arrays): &(&str, &[usize])| format!("{}\n", lowered(&[IMAGE, layer], arrays).expect(layer));
+    insta::assert_snapshot!(layers.iter().map(text).collect::<String>());
+}
