@@ -4,16 +4,41 @@
 mod assembly {
     pub mod kernels;
     pub mod machine;
+    pub mod scheduled;
 }
 
 use assembly::kernels;
 use assembly::machine::{check, check_naked, measure};
+use assembly::scheduled;
 use ncnnc_targets::target;
 
-/// Checks all kernels on a target, as far as this machine can run it.
+/// Checks the kernels made for the purpose on a target, as far as this machine can run it.
 fn check_target(name: &str) {
     let target = target(name).expect("a target of the table");
-    check(target, &kernels::all(target.lanes));
+    check(target, "kernels", &kernels::all(target.lanes));
+}
+
+/// Checks the kernels of all visible cases on a target.
+fn check_scheduled(name: &str) {
+    let target = target(name).expect("a target of the table");
+    let cases = scheduled::all(target);
+    println!("{name}: {} kernels", cases.len());
+    check(target, "scheduled", &cases);
+}
+
+#[test]
+fn avx2_runs_scheduled_kernels() {
+    check_scheduled("avx2");
+}
+
+#[test]
+fn avx512_runs_scheduled_kernels() {
+    check_scheduled("avx512");
+}
+
+#[test]
+fn neon_runs_scheduled_kernels() {
+    check_scheduled("neon");
 }
 
 #[test]

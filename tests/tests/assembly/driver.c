@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define GUARD 64
+#define MOST_BUFFERS 64
 #define CANARY 0x5ca1ab1eu
 
 typedef void (*kernel)(uint32_t *const *buffers, size_t begin, size_t end);
@@ -25,7 +26,8 @@ int main(int count, char **arguments) {
     uint32_t cases = word(in);
     for (uint32_t i = 0; i < cases; i++) {
         uint32_t number = word(in), tasks = word(in), buffers = word(in);
-        uint32_t *data[16], words[16];
+        if (buffers > MOST_BUFFERS) return 3;
+        uint32_t *data[MOST_BUFFERS], words[MOST_BUFFERS];
         for (uint32_t b = 0; b < buffers; b++) {
             words[b] = word(in);
             size_t bytes = ((size_t)words[b] + 2 * GUARD) * 4;

@@ -144,14 +144,14 @@ fn equal(a: u32, b: u32) -> bool {
 }
 
 /// Checks all cases on a target; tells plainly when it can't be run here.
-pub fn check(target: &Target, cases: &[Case]) {
+pub fn check(target: &Target, name: &str, cases: &[Case]) {
     let Some((compiler, runner)) = tools(target) else {
         println!("{}: not run, the processor or a tool is absent", target.name);
         return;
     };
     let kernels: Vec<&Kernel> = cases.iter().map(|case| &case.kernel).collect();
     let parts = ["driver.c", checked_call(target)];
-    let program = build(target, "kernels", compiler, &parts, &source(target, &kernels));
+    let program = build(target, name, compiler, &parts, &source(target, &kernels));
     let (data, results) = (program.with_extension("in"), program.with_extension("out"));
     std::fs::write(&data, input(cases)).expect("the target directory can be written");
     run(Command::new(runner[0]).args(&runner[1..]).arg(&program).arg(&data).arg(&results));
