@@ -50,7 +50,10 @@ def root(u):
     return mp.sqrt(u)
 
 
-TWO_OVER_PI = 2 / mp.pi
+def normal_tail(a):
+    return mp.erfc(a / mp.sqrt(2)) / 2 * mp.exp(a * a / 2)
+
+
 LN2 = mp.log(2)
 
 # name: (function, interval, powers, weight)
@@ -71,6 +74,25 @@ FITS = {
     "exp2": (lambda f: (mp.mpf(2) ** f - 1) / f, (-0.5, 0.5), range(6), lambda f: f),
     # log(1 + f) = f + f^2 p(f).
     "log": (lambda f: (mp.log1p(f) - f) / f**2, (mp.sqrt(0.5) - 1, mp.sqrt(2) - 1), range(9), lambda f: f**2 / mp.log1p(f)),
+    # sinh(x) = x + x^3 p(x^2), |x| <= 1.
+    "sinh": (lambda u: (mp.sinh(root(u)) / root(u) - 1) / u, (0, 1), range(4), lambda u: u),
+    # sin(r) = r + r^3 p(r^2), |r| <= pi/4.
+    "sin": (lambda u: (mp.sin(root(u)) / root(u) - 1) / u, (0, 0.6170), range(4), lambda u: u),
+    # cos(r) = 1 - r^2/2 + r^4 p(r^2), |r| <= pi/4.
+    "cos": (lambda u: (mp.cos(root(u)) - 1 + u / 2) / u**2, (0, 0.6170), range(3), lambda u: u**2),
+    # asin(x) = x + x^3 p(x^2), |x| <= 1/2.
+    "asin": (lambda u: (mp.asin(root(u)) / root(u) - 1) / u, (0, 0.25), range(5), lambda u: u),
+    # atan(x) = x + x^3 (p(x^2) - 1/4), |x| <= 1.
+    "atan": (lambda u: (mp.atan(root(u)) / root(u) - 1) / u + mp.mpf(0.25), (0, 1), range(9), lambda u: u),
+    # Phi(-a) a exp(a^2/2) = v + v^2 p(v) with v = a / (a + 2), 0 <= a <= 14.6; Phi is the normal distribution.
+    "gelu": (
+        lambda v: (normal_tail(2 * v / (1 - v)) * 2 / (1 - v) - 1) / v,
+        (0, 14.6 / 16.6),
+        range(11),
+        lambda v: v * (1 - v) / normal_tail(2 * v / (1 - v)) / 2,
+    ),
+    # log((1 + s) / (1 - s)) = 2 s + s^3 (2/3 + s^2 p(s^2)), |s| <= 3 - 2 sqrt(2).
+    "log_quotient": (lambda u: (2 * mp.atanh(root(u)) / root(u) - 2 - 2 * u / 3) / u**2, (0, 0.02944), range(3), lambda u: u**2),
 }
 
 

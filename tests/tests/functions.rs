@@ -1,13 +1,35 @@
 //! Measures the elementary functions against double precision: a sample of all 2^32 arguments, or every one of them with
 //! `NCNNC_FULL=1` (one function alone with `NCNNC_FUNCTION=name`).
 
-use ncnnc_compiler::expression::Expression;
+use ncnnc_compiler::expression::{Expression, Node};
 use ncnnc_compiler::function::Function;
 
 /// Arguments evaluated at once.
 const LANES: usize = 512;
 /// Distance of sampled arguments: a prime, so that every exponent and all low bits occur.
 const STRIDE: u64 = 1021;
+
+/// Values that formulas like to get wrong.
+const SPECIAL: [f32; 18] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::NAN,
+    2.0,
+    -2.0,
+    3.0,
+    0.5,
+    1e-45,
+    -1e-40,
+    f32::MAX,
+    1e30,
+    0.999_999_94,
+    7.0,
+    -5.0,
+];
 
 /// The distance of `got` from the true value, in units of the last place of the true value's binade.
 ///
@@ -22,27 +44,34 @@ fn error_ulp(got: f32, real: f64) -> f64 {
     }
     let beyond = 2f64.powi(128);
     let [got, real] = [f64::from(got), real].map(|v| v.clamp(-beyond, beyond));
-    let exponent = ((real.to_bits() >> 52) & 0x7ff) as i32 - 1023;
-    (got - real).abs() / f64::from_bits(((exponent.clamp(-126, 127) - 23 + 1023) as u64) << 52)
+    (got - real).abs() / unit(real)
+}
+
+/// The unit in the last place of `f32` in the binade of `value`.
+fn unit(value: f64) -> f64 {
+    let exponent = ((value.to_bits() >> 52) & 0x7ff) as i32 - 1023;
+    2f64.powi(exponent.clamp(-126, 127) - 23)
+}
+
+/// The function alone, in instructions.
+fn expansion(function: Function) -> Expression {
+    Expression::new(|e| {
+        let operands: Vec<_> = (0..function.arity()).map(|i| e.read(i)).collect();
+        e.call(function, &operands)
+    })
+    .expanded()
 }
 
 /// The worst error over the arguments `from`, `from + stride`, ... below 2^32, and where it is.
 fn worst(function: Function, from: u64, stride: u64) -> (f64, u32) {
-    let expression = Expression::new(|e| {
-        let x = e.read(0);
-        e.call(function, &[x])
-    })
-    .expanded();
+    let expression = expansion(function);
     let result = expression.result().0 as usize * LANES;
     let mut scratch = Vec::new();
     let mut worst = (-1.0, 0);
     let mut next = from;
-    let mut arguments = [0u32; LANES];
-    while next < 1 << 32 {
-        for argument in &mut arguments {
-            *argument = next.min(u64::from(u32::MAX)) as u32;
-            next += stride;
-        }
+    // Values that a sample would miss come first.
+    let mut arguments: [u32; LANES] = std::array::from_fn(|i| SPECIAL[i % SPECIAL.len()].to_bits());
+    loop {
         expression.evaluate_batch(&[&arguments], LANES, &mut scratch);
         for (argument, got) in arguments.iter().zip(&scratch[result..][..LANES]) {
             let real = function.real(&[f64::from(f32::from_bits(*argument))]);
@@ -51,8 +80,14 @@ fn worst(function: Function, from: u64, stride: u64) -> (f64, u32) {
                 worst = (error, *argument);
             }
         }
+        if next >= 1 << 32 {
+            return worst;
+        }
+        for argument in &mut arguments {
+            *argument = next.min(u64::from(u32::MAX)) as u32;
+            next += stride;
+        }
     }
-    worst
 }
 
 /// [`worst`] over the whole range, on every processor.
@@ -84,4 +119,95 @@ fn every_function_of_one_argument_keeps_its_bound() {
         }
     }
     assert!(failures.is_empty(), "beyond the bound: {failures:?}");
+}
+
+/// An endless sequence of arguments: any bits, ordinary numbers, small integers, neighbours of 1, special values.
+struct Arguments(u64);
+
+impl Arguments {
+    fn next(&mut self, round: usize) -> f32 {
+        // Marsaglia's xorshift.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let word = (self.0 >> 16) as u32;
+        match (round % 3, self.0 % 16) {
+            (_, 0) => SPECIAL[word as usize % SPECIAL.len()],
+            (0, _) => f32::from_bits(word),
+            (1, _) => (word as f32 / 4_294_967_296.0 - 0.3) * 20.0,
+            (_, 1..8) => (word % 40) as f32 - 20.0,
+            (_, 8..12) => f32::from_bits(1f32.to_bits() - 32_768 + word % 65_536),
+            (_, _) => f32::from_bits(word),
+        }
+    }
+}
+
+/// The error the bound is about: for a sum that cancels, in units of its greater part.
+fn error_of_two(function: Function, arguments: [f32; 2], got: f32, real: f64) -> f64 {
+    let greater = f64::from(arguments[0].max(arguments[1]));
+    if function == Function::LogarithmOfSum && real.is_finite() && got.is_finite() && greater.abs() > real.abs() {
+        return (f64::from(got) - real).abs() / unit(greater);
+    }
+    error_ulp(got, real)
+}
+
+#[test]
+fn every_function_of_two_arguments_keeps_its_bound() {
+    let mut failures = Vec::new();
+    for function in Function::ALL.iter().filter(|f| f.arity() == 2) {
+        let expression = expansion(*function);
+        let result = expression.result().0 as usize * LANES;
+        let mut scratch = Vec::new();
+        let mut source = Arguments(88_172_645_463_325_252);
+        let mut worst = (-1.0, [0.0; 2]);
+        for round in 0..3000 {
+            let pairs: Vec<[f32; 2]> = (0..LANES).map(|_| [source.next(round), source.next(round)]).collect();
+            let columns: [Vec<u32>; 2] = [0, 1].map(|i| pairs.iter().map(|pair| pair[i].to_bits()).collect());
+            expression.evaluate_batch(&[&columns[0], &columns[1]], LANES, &mut scratch);
+            for (pair, got) in pairs.iter().zip(&scratch[result..][..LANES]) {
+                let real = function.real(&pair.map(f64::from));
+                let error = error_of_two(*function, *pair, f32::from_bits(*got), real);
+                if error > worst.0 {
+                    worst = (error, *pair);
+                }
+            }
+        }
+        let line = format!("{}: {:.4} ulp at {:?}", function.text(), worst.0, worst.1);
+        println!("{line}");
+        if worst.0 > function.worst_error_ulp() {
+            failures.push(line);
+        }
+    }
+    assert!(failures.is_empty(), "beyond the bound: {failures:?}");
+}
+
+/// The page that lists the functions, from the table itself.
+fn page() -> String {
+    let mut page = String::from(
+        "# Elementary functions\n\n\
+         Every function is built from the instructions of `compiler/src/instruction.rs`, so its bits are the same on every\n\
+         target; no mathematical library is called. No result is further from the true value than the error stated, in\n\
+         units in the last place; NaN gives NaN, infinities, zeros' signs and denormals are kept. `tests/tests/functions.rs`\n\
+         measures it on a sample of all arguments (all 2^32 of them with `NCNNC_FULL=1`) and holds this page to the table in\n\
+         `compiler/src/function/mod.rs`; `NCNNC_UPDATE=1` writes it anew. Coefficients come from `compiler/docs/minimax.py`.\n\n\
+         | function | meaning | instructions | worst error, ulp |\n|---|---|---|---|\n",
+    );
+    for function in Function::ALL {
+        let instructions = expansion(*function).nodes.iter().filter(|node| matches!(node, Node::Apply(..))).count();
+        let bound = function.worst_error_ulp();
+        let bound = if bound == 0.0 { "exact".to_string() } else { format!("{bound:.2}") };
+        let row = format!("| `{}` | {} | {instructions} | {bound} |\n", function.text(), function.meaning());
+        page.push_str(&row);
+    }
+    page
+}
+
+#[test]
+fn the_page_of_functions_is_fresh() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/functions.md");
+    if std::env::var_os("NCNNC_UPDATE").is_some_and(|v| v == "1") {
+        std::fs::write(&path, page()).expect("docs/functions.md is written");
+    }
+    let kept = std::fs::read_to_string(&path).expect("docs/functions.md is there");
+    assert!(kept == page(), "docs/functions.md is stale: run this test with NCNNC_UPDATE=1");
 }

@@ -1,5 +1,6 @@
-//! The error function and its complement.
+//! The error function.
 
+use super::power::EXP2;
 use super::{ROUNDING, polynomial, with_sign_of};
 use crate::expression::{Expression, NodeId};
 
@@ -11,8 +12,6 @@ const ERF_SMALL: [f32; 7] =
 /// `erfc(x) = 2^(x p(x))` for `0.95 <= x <= 3.95`, to 2^-30.2 of erf.
 const ERFC_EXPONENT: [f32; 7] =
     [-1.628_325_2, -0.916_209_9, -0.153_464_59, 0.034_450_516, -0.005_334_6, 0.000_485_224_9, -0.000_018_146_93];
-/// `2^f = 1 + f p(f)` for `|f| <= 1/2`, to 2^-28.3.
-const EXP2: [f32; 6] = [0.693_147_2, 0.240_226_5, 0.055_503_596, 0.009_618_062_5, 0.001_339_098_4, 0.000_154_628_84];
 
 /// `erf(x)`: a polynomial near 0, `1 - 2^(x p(x))` beyond.
 pub(super) fn error_function(e: &mut Expression, x: NodeId) -> NodeId {

@@ -4,20 +4,26 @@
 //! bits are the same on every machine. Coefficients come from `compiler/docs/minimax.py`. Must not know tensors, kernels
 //! or targets.
 
+mod activation;
+mod double;
 mod error;
 mod exponential;
 mod hyperbolic;
+mod inverse;
 mod logarithm;
+mod power;
 mod real;
+mod remainder;
+mod trigonometric;
 
 use crate::expression::{Expression, NodeId};
 
 /// Declares the functions from rows `Name "text" (arguments) => double-precision meaning, expansion, worst error in ulp`.
 macro_rules! functions {
-    ($($(#[$doc:meta])* $Name:ident $text:literal ($($argument:ident),*) => $real:expr, $expand:path, $bound:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $Name:ident $text:literal ($($argument:ident),*) => $real:expr, $expand:path, $bound:literal;)*) => {
         /// An elementary function of one or two arguments.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Function { $($(#[$doc])* $Name,)* }
+        pub enum Function { $($(#[doc = $doc])+ $Name,)* }
 
         impl Function {
             /// Every function, in the table's order.
@@ -26,6 +32,11 @@ macro_rules! functions {
             /// The name in printed plans.
             pub fn text(self) -> &'static str {
                 match self { $(Self::$Name => $text,)* }
+            }
+
+            /// What it is, in words.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$Name => concat!($($doc),+).trim_start(),)* }
             }
 
             /// How many arguments it takes.
@@ -60,14 +71,61 @@ macro_rules! functions {
 functions! {
     /// e to the power of the argument.
     Exponential "exp" (x) => x.exp(), exponential::exponential, 1.0;
-    /// `1 / (1 + exp(-x))`.
-    Sigmoid "sigmoid" (x) => 1.0 / (1.0 + (-x).exp()), exponential::sigmoid, 1.0;
+    /// `exp(x) - 1`.
+    ExponentialMinusOne "expm1" (x) => x.exp_m1(), exponential::exponential_minus_one, 1.0;
     /// The natural logarithm.
     Logarithm "log" (x) => x.ln(), logarithm::logarithm, 1.0;
+    /// `log(1 + x)`.
+    LogarithmOnePlus "log1p" (x) => x.ln_1p(), logarithm::logarithm_one_plus, 1.0;
+    /// The decimal logarithm.
+    LogarithmTen "log10" (x) => x.log10(), logarithm::logarithm_ten, 1.0;
+    /// The sine of radians.
+    Sine "sin" (x) => x.sin(), trigonometric::sine, 1.0;
+    /// The cosine of radians.
+    Cosine "cos" (x) => x.cos(), trigonometric::cosine, 1.0;
+    /// The tangent of radians.
+    Tangent "tan" (x) => x.tan(), trigonometric::tangent, 1.0;
+    /// The inverse sine, in radians.
+    ArcSine "asin" (x) => x.asin(), inverse::arc_sine, 1.0;
+    /// The inverse cosine, in radians.
+    ArcCosine "acos" (x) => x.acos(), inverse::arc_cosine, 1.0;
+    /// The inverse tangent, in radians.
+    ArcTangent "atan" (x) => x.atan(), inverse::arc_tangent, 1.0;
+    /// The hyperbolic sine.
+    HyperbolicSine "sinh" (x) => x.sinh(), hyperbolic::sine, 1.0;
+    /// The hyperbolic cosine.
+    HyperbolicCosine "cosh" (x) => x.cosh(), hyperbolic::cosine, 1.0;
     /// The hyperbolic tangent.
     HyperbolicTangent "tanh" (x) => x.tanh(), hyperbolic::tangent, 1.0;
+    /// The inverse hyperbolic sine.
+    AreaSine "asinh" (x) => x.asinh(), logarithm::area_sine, 1.0;
+    /// The inverse hyperbolic cosine.
+    AreaCosine "acosh" (x) => real::area_cosine(x), logarithm::area_cosine, 1.0;
+    /// The inverse hyperbolic tangent.
+    AreaTangent "atanh" (x) => x.atanh(), logarithm::area_tangent, 1.0;
     /// The error function.
     ErrorFunction "erf" (x) => real::error_function(x), error::error_function, 1.0;
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid "sigmoid" (x) => 1.0 / (1.0 + (-x).exp()), exponential::sigmoid, 1.0;
+    /// `log(1 + exp(x))`.
+    Softplus "softplus" (x) => x.max(0.0) + (-x.abs()).exp().ln_1p(), logarithm::softplus, 1.0;
+    /// `x tanh(softplus(x))`.
+    Mish "mish" (x) => real::mish(x), activation::mish, 1.0;
+    /// `x / 2 erfc(-x / sqrt(2))`: x times the normal distribution up to x.
+    Gelu "gelu" (x) => real::gelu(x), activation::gelu, 4.0;
+    /// -1, 0 or 1, by the sign; zeros and NaN as themselves.
+    Sign "sign" (x) => if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }, remainder::sign, 0.0;
+    /// x to the power of y, with the special cases of C's `pow`.
+    Power "pow" (x, y) => x.powf(y), power::power, 1.0;
+    /// The angle of the point (second argument, first argument) from the first axis, in radians, as C's `atan2`.
+    ArcTangentOfTwo "atan2" (y, x) => y.atan2(x), inverse::arc_tangent_of_two, 1.0;
+    /// What x leaves when divided by y, the quotient rounded towards zero, as C's `fmod`; exact.
+    Modulo "fmod" (x, y) => x % y, remainder::modulo, 0.0;
+    /// What x leaves when divided by y, the quotient rounded to nearest even, as C's `remainder`; exact.
+    Remainder "remainder" (x, y) => real::remainder(x, y), remainder::remainder, 0.0;
+    /// `log(exp(x) + exp(y))`; the bound is in units in the last place of the greater argument where the result is
+    /// smaller.
+    LogarithmOfSum "logaddexp" (x, y) => real::logarithm_of_sum(x, y), logarithm::logarithm_of_sum, 2.0;
 }
 
 /// 1.5 * 2^23. Added to a number of moderate size, it leaves the nearest integer in the low bits of the sum; subtracted
@@ -95,3 +153,13 @@ fn with_sign_of(e: &mut Expression, magnitude: NodeId, sign: NodeId) -> NodeId {
     let sign = e.and(sign, sign_bit);
     e.or(magnitude, sign)
 }
+
+/// Whether `|x| < limit`; not where x is NaN.
+fn magnitude_below(e: &mut Expression, x: NodeId, limit: f32) -> NodeId {
+    let magnitude = e.abs(x);
+    let limit = e.constant(limit);
+    e.less(magnitude, limit)
+}
+
+#[cfg(test)]
+mod tests;
