@@ -7,31 +7,41 @@
 /// Defines functions from rows `name(operands) => meaning`, a lane at a time.
 macro_rules! instructions {
     (
+        large { $($lname:ident($($lop:ident),+) => $llane:expr;)* }
         float { $($fname:ident($($fop:ident),+) => $flane:expr;)* }
         mask { $($mname:ident($($mop:ident),+) => $mlane:expr;)* }
         word { $($wname:ident($($wop:ident),+) => $wlane:expr;)* }
     ) => {
-        $(instructions!(@function $fname($($fop),+) => {
+        $(instructions!(@function
+            #[cfg_attr(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64")), inline(always))]
+            #[cfg_attr(not(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64"))), inline(never))]
+            $lname($($lop),+) => {
+                $(let $lop = f32::from_bits($lop);)+
+                f32::to_bits($llane)
+            }
+        );)*
+        $(instructions!(@function #[inline(always)] $fname($($fop),+) => {
             $(let $fop = f32::from_bits($fop);)+
             f32::to_bits($flane)
         });)*
-        $(instructions!(@function $mname($($mop),+) => {
+        $(instructions!(@function #[inline(always)] $mname($($mop),+) => {
             $(let $mop = f32::from_bits($mop);)+
             if $mlane { u32::MAX } else { 0 }
         });)*
-        $(instructions!(@function $wname($($wop),+) => $wlane);)*
+        $(instructions!(@function #[inline(always)] $wname($($wop),+) => $wlane);)*
 
         /// Calls the instruction called `name` on single lanes; `None` if there is none. For tests of this table.
         pub fn by_name(name: &str, operands: &[u32]) -> Option<u32> {
+            $(instructions!(@named name operands $lname($($lop),+));)*
             $(instructions!(@named name operands $fname($($fop),+));)*
             $(instructions!(@named name operands $mname($($mop),+));)*
             $(instructions!(@named name operands $wname($($wop),+));)*
             None
         }
     };
-    (@function $name:ident($($operand:ident),+) => $lane:expr) => {
+    (@function $(#[$inline:meta])+ $name:ident($($operand:ident),+) => $lane:expr) => {
         #[doc = concat!("`", stringify!($name), "`, lane by lane.")]
-        #[inline(always)]
+        $(#[$inline])+
         #[must_use]
         pub fn $name<const N: usize>($($operand: [u32; N]),+) -> [u32; N] {
             let mut result = [0; N];
@@ -56,12 +66,15 @@ macro_rules! instructions {
 }
 
 instructions! {
+    // In software this is long: in line, it makes up nearly all of a kernel and takes rustc seven times as long.
+    large {
+        fma(a, b, c) => fused_multiply_add(a, b, c);
+    }
     float {
         add(a, b) => a + b;
         sub(a, b) => a - b;
         mul(a, b) => a * b;
         div(a, b) => a / b;
-        fma(a, b, c) => fused_multiply_add(a, b, c);
         sqrt(a) => square_root(a);
         neg(a) => -a;
         abs(a) => a.abs();

@@ -1,0 +1,3 @@
+ncnnc::include_model!("models/absent.param");
+
+fn main() {}

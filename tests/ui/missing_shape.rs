@@ -1,0 +1,3 @@
+ncnnc::include_model!("models/open.param");
+
+fn main() {}

@@ -1,0 +1,3 @@
+ncnnc::include_model!("models/unweighted.param");
+
+fn main() {}

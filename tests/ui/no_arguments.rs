@@ -1,0 +1,3 @@
+ncnnc::include_model!();
+
+fn main() {}

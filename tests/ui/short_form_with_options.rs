@@ -1,0 +1,3 @@
+ncnnc::include_model!("models/tiny.param", threads = 2);
+
+fn main() {}

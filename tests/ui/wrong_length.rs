@@ -1,0 +1,6 @@
+ncnnc::include_model!("models/tiny.param");
+
+fn main() {
+    let mut tiny = Tiny::new();
+    let _ = tiny.run(&[0.0; 23]);
+}
