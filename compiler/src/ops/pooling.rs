@@ -9,7 +9,7 @@ use super::Lowering;
 use super::lowering::axis;
 use super::window::{self, Padding, Shape, Window};
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Expression, NodeId};
+use crate::expression::Expression;
 use crate::graph::{Access, Axis, Combine, Index, Nest, Reduction, View};
 
 /// What becomes of a window.
@@ -195,27 +195,26 @@ fn add_nest(
     write: Access,
 ) {
     let mut reads = vec![read];
-    let (combine, start, store): (_, _, Box<dyn Fn(&mut Expression) -> NodeId>) = match (method, count) {
-        (Method::Maximum, _) => (Combine::Maximum, f32::NEG_INFINITY, Box::new(|e| e.read(1))),
-        (Method::Mean, Count::Fixed(count)) => (
-            Combine::Sum,
-            0.0,
-            Box::new(move |e| {
-                let (sum, count) = (e.read(1), e.constant(count as f32));
-                e.div(sum, count)
-            }),
-        ),
+    let (combine, start) = match method {
+        Method::Maximum => (Combine::Maximum, f32::NEG_INFINITY),
+        Method::Mean => (Combine::Sum, 0.0),
+    };
+    let store = match (method, count) {
+        (Method::Maximum, _) => Expression::read_of(1),
+        (Method::Mean, Count::Fixed(count)) => Expression::new(|e| {
+            let (sum, count) = (e.read(1), e.constant(count as f32));
+            e.div(sum, count)
+        }),
         (Method::Mean, Count::Product(rows, columns)) => {
             reads.extend([rows, columns]);
-            let store = |e: &mut Expression| {
+            Expression::new(|e| {
                 let (rows, columns, sum) = (e.read(1), e.read(2), e.read(3));
                 let count = e.mul(rows, columns);
                 e.div(sum, count)
-            };
-            (Combine::Sum, 0.0, Box::new(store))
+            })
         }
     };
     let (start, term) = (Expression::constant_of(start), Expression::read_of(0));
     let reduction = Some(Reduction { axes: window, combine, start, term });
-    l.nest(Nest { name: String::new(), parallel, reduction, reads, store: Expression::new(store), write });
+    l.nest(Nest { name: String::new(), parallel, reduction, reads, store, write });
 }
