@@ -2,86 +2,45 @@
 //!
 //! 0: which operation, 1: 1 for a number instead of a second input, 2: the number.
 
-use super::{Lowering, shape};
+use super::{Lowering, pointwise, shape};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
+use crate::function::Function;
 
 type Formula = fn(&mut Expression, NodeId, NodeId) -> NodeId;
 
 /// By ncnn's number (`src/layer/binaryop.h`): a name for error messages, whether the operands change places, and what
 /// is computed.
-const OPERATIONS: [(&str, bool, Option<Formula>); 19] = [
-    ("add", false, Some(|e, a, b| e.add(a, b))),
-    ("sub", false, Some(|e, a, b| e.sub(a, b))),
-    ("mul", false, Some(|e, a, b| e.mul(a, b))),
-    ("div", false, Some(|e, a, b| e.div(a, b))),
+const OPERATIONS: [(&str, bool, Formula); 19] = [
+    ("add", false, |e, a, b| e.add(a, b)),
+    ("sub", false, |e, a, b| e.sub(a, b)),
+    ("mul", false, |e, a, b| e.mul(a, b)),
+    ("div", false, |e, a, b| e.div(a, b)),
     // std::max and std::min give the first of equal operands, and the first when either is NaN.
-    ("max", true, Some(|e, b, a| e.max(b, a))),
-    ("min", true, Some(|e, b, a| e.min(b, a))),
-    ("pow", false, None),
-    ("rsub", true, Some(|e, a, b| e.sub(a, b))),
-    ("rdiv", true, Some(|e, a, b| e.div(a, b))),
-    ("rpow", true, None),
-    ("atan2", false, None),
-    ("ratan2", true, None),
-    ("fmod", false, Some(truncated_remainder)),
-    ("rfmod", true, Some(truncated_remainder)),
-    ("logaddexp", false, None),
-    ("floor_divide", false, Some(floor_divide)),
-    ("rfloor_divide", true, Some(floor_divide)),
-    ("remainder", false, Some(nearest_remainder)),
-    ("rremainder", true, Some(nearest_remainder)),
+    ("max", true, |e, b, a| e.max(b, a)),
+    ("min", true, |e, b, a| e.min(b, a)),
+    ("pow", false, power),
+    ("rsub", true, |e, a, b| e.sub(a, b)),
+    ("rdiv", true, |e, a, b| e.div(a, b)),
+    ("rpow", true, power),
+    ("atan2", false, |e, a, b| e.call(Function::ArcTangentOfTwo, &[a, b])),
+    ("ratan2", true, |e, a, b| e.call(Function::ArcTangentOfTwo, &[a, b])),
+    ("fmod", false, |e, a, b| e.call(Function::Modulo, &[a, b])),
+    ("rfmod", true, |e, a, b| e.call(Function::Modulo, &[a, b])),
+    ("logaddexp", false, |e, a, b| e.call(Function::LogarithmOfSum, &[a, b])),
+    ("floor_divide", false, floor_divide),
+    ("rfloor_divide", true, floor_divide),
+    ("remainder", false, |e, a, b| e.call(Function::Remainder, &[a, b])),
+    ("rremainder", true, |e, a, b| e.call(Function::Remainder, &[a, b])),
 ];
+
+fn power(e: &mut Expression, a: NodeId, b: NodeId) -> NodeId {
+    e.call(Function::Power, &[a, b])
+}
 
 fn floor_divide(e: &mut Expression, a: NodeId, b: NodeId) -> NodeId {
     let quotient = e.div(a, b);
     e.floor(quotient)
-}
-
-/// The remainder of the quotient rounded towards zero, with the sign of `a`; exact while the quotient is below 2^24.
-fn truncated_remainder(e: &mut Expression, a: NodeId, b: NodeId) -> NodeId {
-    let (x, y) = (e.abs(a), e.abs(b));
-    let quotient = e.div(x, y);
-    let whole = e.trunc(quotient);
-    let taken = e.neg(whole);
-    let rest = e.fma(taken, y, x);
-    // The quotient may have been rounded up to the next integer.
-    let (zero, raised) = (e.constant(0.0), e.add(rest, y));
-    let too_far = e.less(rest, zero);
-    let rest = e.select(too_far, raised, rest);
-    // Also for an infinite divisor, which no multiple of can be taken away.
-    let small = e.less(x, y);
-    let rest = e.select(small, x, rest);
-    with_sign_of(e, a, rest)
-}
-
-/// The remainder of the quotient rounded to the nearest integer, ties to even (IEEE-754 5.3.1); exact while the quotient
-/// is below 2^23.
-fn nearest_remainder(e: &mut Expression, a: NodeId, b: NodeId) -> NodeId {
-    let (x, y) = (e.abs(a), e.abs(b));
-    let quotient = e.div(x, y);
-    let whole = e.round_even(quotient);
-    let taken = e.neg(whole);
-    let rest = e.fma(taken, y, x);
-    // The quotient may have been rounded across the middle between two integers.
-    let half = e.constant(0.5);
-    let (most, least) = (e.mul(y, half), e.neg(half));
-    let least = e.mul(y, least);
-    let (lowered, raised) = (e.sub(rest, y), e.add(rest, y));
-    let above = e.less(most, rest);
-    let below = e.less(rest, least);
-    let rest = e.select(above, lowered, rest);
-    let rest = e.select(below, raised, rest);
-    let small = e.less(x, most);
-    let rest = e.select(small, x, rest);
-    with_sign_of(e, a, rest)
-}
-
-/// `value`, negated where `a` is negative.
-fn with_sign_of(e: &mut Expression, a: NodeId, value: NodeId) -> NodeId {
-    let (zero, negated) = (e.constant(0.0), e.neg(value));
-    let negative = e.less(a, zero);
-    e.select(negative, negated, value)
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
@@ -91,13 +50,13 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         let names: Vec<String> = OPERATIONS.iter().enumerate().map(|(i, row)| format!("{i} {}", row.0)).collect();
         return Err(l.error(format!("there is no binary operation {number}")).hint(names.join(", ")));
     };
-    let Some(formula) = formula else {
-        return Err(l.error(format!("the binary operation {name} isn't supported yet")));
-    };
     let operate = |e: &mut Expression, a, b| if swapped { formula(e, b, a) } else { formula(e, a, b) };
     if l.layer.parameters.int(1, 0) != 0 {
         let scalar = l.layer.parameters.float(2, 0.0);
         return l.pointwise(|e, x| {
+            if name == "pow" {
+                return pointwise::constant_power(e, x, scalar);
+            }
             let scalar = e.constant(scalar);
             operate(e, x, scalar)
         });

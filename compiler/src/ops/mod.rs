@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod binary_op;
+mod cast;
 mod concat;
 mod contraction;
 mod convolution;
@@ -20,6 +21,7 @@ mod gemm;
 mod inner_product;
 mod interp;
 mod lowering;
+mod lrn;
 mod matmul;
 mod normalization;
 mod padding;
@@ -40,6 +42,9 @@ mod softmax;
 mod unary_op;
 mod window;
 mod yolo_detections;
+
+#[cfg(test)]
+mod hostile;
 
 pub use lowering::{Lowering, lower};
 
@@ -74,6 +79,7 @@ pub const OPERATORS: &[Operator] = &[
     line("Bias", per_channel::bias_weights, per_channel::bias),
     line("BinaryOp", no_weights, binary_op::lower),
     line("CELU", no_weights, pointwise::continuous_exponential_unit),
+    line("Cast", no_weights, cast::lower),
     line("Clip", no_weights, rectify::clip),
     line("Concat", no_weights, concat::lower),
     line("Convolution", convolution::weights, convolution::plain),
@@ -90,6 +96,7 @@ pub const OPERATORS: &[Operator] = &[
     line("ELU", no_weights, pointwise::exponential_unit),
     line("Eltwise", no_weights, eltwise::lower),
     line("Erf", no_weights, pointwise::error_function),
+    line("Exp", no_weights, pointwise::exponential),
     line("ExpandDims", no_weights, reshape::expand),
     line("Flatten", no_weights, reshape::flatten),
     line("Flip", no_weights, rearrange::flip),
@@ -103,6 +110,7 @@ pub const OPERATORS: &[Operator] = &[
     line("Input", no_weights, data::input),
     line("InstanceNorm", normalization::layer_weights, normalization::instance),
     line("Interp", no_weights, interp::lower),
+    line("LRN", no_weights, lrn::lower),
     line("LayerNorm", normalization::layer_weights, normalization::layer),
     line("Log", no_weights, pointwise::logarithm),
     line("MVN", no_weights, normalization::mean_variance),
@@ -117,6 +125,7 @@ pub const OPERATORS: &[Operator] = &[
     line("Permute", no_weights, permute::lower),
     line("PixelShuffle", no_weights, shuffle::to_space),
     line("Pooling", no_weights, pooling::lower),
+    line("Power", no_weights, pointwise::power),
     line("PriorBox", no_weights, prior_box::lower),
     line("RMSNorm", normalization::root_mean_square_weights, normalization::root_mean_square),
     line("ReLU", no_weights, rectify::relu),

@@ -31,7 +31,7 @@ impl Lowering<'_> {
     }
 }
 
-/// `x` where the condition is false, `value` where it is true, for `x < 0`.
+/// `value` where `x` is negative, else `x`.
 fn where_negative(e: &mut Expression, x: NodeId, value: NodeId) -> NodeId {
     let zero = e.constant(0.0);
     let negative = e.less(x, zero);
@@ -40,33 +40,36 @@ fn where_negative(e: &mut Expression, x: NodeId, value: NodeId) -> NodeId {
 
 /// `scale * x + shift`, without the operations that change nothing.
 fn affine(e: &mut Expression, x: NodeId, scale: f32, shift: f32) -> NodeId {
-    let (by, plus) = (e.constant(scale), e.constant(shift));
     match (scale == 1.0, shift == 0.0) {
         (true, true) => x,
-        (true, false) => e.add(x, plus),
-        (false, true) => e.mul(x, by),
-        (false, false) => e.fma(x, by, plus),
+        (true, false) => {
+            let shift = e.constant(shift);
+            e.add(x, shift)
+        }
+        (false, true) => {
+            let scale = e.constant(scale);
+            e.mul(x, scale)
+        }
+        (false, false) => {
+            let (scale, shift) = (e.constant(scale), e.constant(shift));
+            e.fma(x, scale, shift)
+        }
     }
 }
 
-/// `ln(1 + exp(x))`, without overflow: `max(x, 0) + ln(1 + exp(-|x|))`.
-fn softplus_of(e: &mut Expression, x: NodeId) -> NodeId {
-    let zero = e.constant(0.0);
-    let positive = e.max(zero, x);
-    let magnitude = e.abs(x);
-    let below = e.neg(magnitude);
-    let small = e.call(Function::Exponential, &[below]);
-    let one = e.constant(1.0);
-    let raised = e.add(small, one);
-    let rest = e.call(Function::Logarithm, &[raised]);
-    e.add(positive, rest)
-}
-
-/// `exp(x) - 1`, as ncnn computes it.
-fn exponential_minus_one(e: &mut Expression, x: NodeId) -> NodeId {
-    let one = e.constant(1.0);
-    let power = e.call(Function::Exponential, &[x]);
-    e.sub(power, one)
+/// `x` to a constant power; exact shortcuts where the power is one operation.
+pub(super) fn constant_power(e: &mut Expression, x: NodeId, power: f32) -> NodeId {
+    if power == 1.0 {
+        x
+    } else if power == 2.0 {
+        e.mul(x, x)
+    } else if power == -1.0 {
+        let one = e.constant(1.0);
+        e.div(one, x)
+    } else {
+        let power = e.constant(power);
+        e.call(Function::Power, &[x, power])
+    }
 }
 
 /// `|x|`.
@@ -119,17 +122,10 @@ pub(super) fn hard_swish(l: &mut Lowering) -> Lowered {
 
 /// `x * P(X <= x)` for a standard normal X; 0: 1 for the approximation by tanh.
 pub(super) fn gelu(l: &mut Lowering) -> Lowered {
-    if l.layer.parameters.int(0, 0) != 0 { l.pointwise(fast_gelu) } else { l.pointwise(exact_gelu) }
-}
-
-/// `x * (1 + erf(x / sqrt 2)) / 2`, the constant as in ncnn.
-fn exact_gelu(e: &mut Expression, x: NodeId) -> NodeId {
-    let (scale, half, one) = (e.constant(0.707_106_8), e.constant(0.5), e.constant(1.0));
-    let scaled = e.mul(x, scale);
-    let error = e.call(Function::ErrorFunction, &[scaled]);
-    let sum = e.add(error, one);
-    let halved = e.mul(x, half);
-    e.mul(halved, sum)
+    if l.layer.parameters.int(0, 0) != 0 {
+        return l.pointwise(fast_gelu);
+    }
+    l.pointwise(|e, x| e.call(Function::Gelu, &[x]))
 }
 
 /// `x * (1 + tanh(u)) / 2` with `u = sqrt(2 / pi) * (x + 0.044715 * x^3)`, as `x * sigmoid(2 * u)`: one function, and
@@ -154,7 +150,7 @@ pub(super) fn exponential_unit(l: &mut Lowering) -> Lowered {
     let alpha = l.float(0, 0.1);
     l.pointwise(|e, x| {
         let alpha = e.constant(alpha);
-        let shrunk = exponential_minus_one(e, x);
+        let shrunk = e.call(Function::ExponentialMinusOne, &[x]);
         let below = e.mul(shrunk, alpha);
         where_negative(e, x, below)
     })
@@ -165,7 +161,7 @@ pub(super) fn scaled_exponential_unit(l: &mut Lowering) -> Lowered {
     let (alpha, lambda) = (l.float(0, 1.673_263_2), l.float(1, 1.050_701));
     l.pointwise(|e, x| {
         let (both, scale, zero) = (e.constant(alpha * lambda), e.constant(lambda), e.constant(0.0));
-        let shrunk = exponential_minus_one(e, x);
+        let shrunk = e.call(Function::ExponentialMinusOne, &[x]);
         let below = e.mul(shrunk, both);
         let above = e.mul(x, scale);
         let negative = e.less(x, zero);
@@ -182,7 +178,7 @@ pub(super) fn continuous_exponential_unit(l: &mut Lowering) -> Lowered {
     l.pointwise(|e, x| {
         let alpha = e.constant(alpha);
         let scaled = e.div(x, alpha);
-        let shrunk = exponential_minus_one(e, scaled);
+        let shrunk = e.call(Function::ExponentialMinusOne, &[scaled]);
         let below = e.mul(shrunk, alpha);
         where_negative(e, x, below)
     })
@@ -215,12 +211,34 @@ pub(super) fn threshold(l: &mut Lowering) -> Lowered {
 
 /// `ln(1 + exp(x))`: BNLL and Softplus are the same function.
 pub(super) fn softplus(l: &mut Lowering) -> Lowered {
-    l.pointwise(softplus_of)
+    l.pointwise(|e, x| e.call(Function::Softplus, &[x]))
 }
 
 /// The error function.
 pub(super) fn error_function(l: &mut Lowering) -> Lowered {
     l.pointwise(|e, x| e.call(Function::ErrorFunction, &[x]))
+}
+
+/// `(shift + scale * x) ^ power`; 0: power, 1: scale, 2: shift.
+pub(super) fn power(l: &mut Lowering) -> Lowered {
+    let (power, scale, shift) = (l.float(0, 1.0), l.float(1, 1.0), l.float(2, 0.0));
+    l.pointwise(|e, x| {
+        let line = affine(e, x, scale, shift);
+        constant_power(e, line, power)
+    })
+}
+
+/// `base ^ (shift + scale * x)`; 0: base, -1 for e, 1: scale, 2: shift.
+pub(super) fn exponential(l: &mut Lowering) -> Lowered {
+    let (base, scale, shift) = (l.float(0, -1.0), l.float(1, 1.0), l.float(2, 0.0));
+    l.pointwise(|e, x| {
+        let line = affine(e, x, scale, shift);
+        if base == -1.0 {
+            return e.call(Function::Exponential, &[line]);
+        }
+        let base = e.constant(base);
+        e.call(Function::Power, &[base, line])
+    })
 }
 
 /// `log(shift + scale * x)` to a base; 0: base, -1 for e, 1: scale, 2: shift.

@@ -70,22 +70,31 @@ const FUNCTIONS: &[(&str, Meaning)] = &[
     ("lshift", Meaning::Bits(|a, b| u32::try_from(b).ok().filter(|by| *by < 31).and_then(|by| a.checked_mul(1 << by)))),
     ("rshift", Meaning::Bits(|a, b| u32::try_from(b).ok().filter(|by| *by < 31).map(|by| a >> by))),
     ("/", Meaning::FloatBinary(|a, b| a / b)),
-    ("fmod", Meaning::FloatBinary(|a, b| a % b)),
+    ("fmod", Meaning::Elementary(Function::Modulo)),
     ("remainder", Meaning::FloatBinary(|a, b| if a * b < 0.0 { a % b + b } else { a % b })),
-    ("logaddexp", Meaning::FloatBinary(logarithm_of_sum)),
+    ("logaddexp", Meaning::Elementary(Function::LogarithmOfSum)),
     ("reciprocal", Meaning::FloatUnary(f32::recip)),
     ("rsqrt", Meaning::FloatUnary(|a| a.sqrt().recip())),
     ("sqrt", Meaning::FloatUnary(f32::sqrt)),
+    ("pow", Meaning::Elementary(Function::Power)),
+    ("atan2", Meaning::Elementary(Function::ArcTangentOfTwo)),
+    ("acos", Meaning::Elementary(Function::ArcCosine)),
+    ("acosh", Meaning::Elementary(Function::AreaCosine)),
+    ("asin", Meaning::Elementary(Function::ArcSine)),
+    ("asinh", Meaning::Elementary(Function::AreaSine)),
+    ("atan", Meaning::Elementary(Function::ArcTangent)),
+    ("atanh", Meaning::Elementary(Function::AreaTangent)),
+    ("cos", Meaning::Elementary(Function::Cosine)),
+    ("cosh", Meaning::Elementary(Function::HyperbolicCosine)),
     ("erf", Meaning::Elementary(Function::ErrorFunction)),
     ("exp", Meaning::Elementary(Function::Exponential)),
     ("log", Meaning::Elementary(Function::Logarithm)),
+    ("log10", Meaning::Elementary(Function::LogarithmTen)),
+    ("sin", Meaning::Elementary(Function::Sine)),
+    ("sinh", Meaning::Elementary(Function::HyperbolicSine)),
+    ("tan", Meaning::Elementary(Function::Tangent)),
     ("tanh", Meaning::Elementary(Function::HyperbolicTangent)),
 ];
-
-fn logarithm_of_sum(a: f32, b: f32) -> f32 {
-    let exponential = |x: f32| Function::Exponential.real(&[f64::from(x)]);
-    Function::Logarithm.real(&[exponential(a) + exponential(b)]) as f32
-}
 
 impl Meaning {
     fn arity(self) -> usize {

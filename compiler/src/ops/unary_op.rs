@@ -6,44 +6,41 @@ use crate::expression::{Expression, NodeId};
 use crate::function::Function;
 
 /// An operation by its name in error messages.
-type Row = (&'static str, Option<fn(&mut Expression, NodeId) -> NodeId>);
+type Row = (&'static str, fn(&mut Expression, NodeId) -> NodeId);
 
 /// By ncnn's number (`src/layer/unaryop.h`).
 const OPERATIONS: [Row; 28] = [
-    ("abs", Some(|e, x| e.abs(x))),
-    ("neg", Some(|e, x| e.neg(x))),
-    ("floor", Some(|e, x| e.floor(x))),
-    ("ceil", Some(|e, x| e.ceil(x))),
-    ("square", Some(|e, x| e.mul(x, x))),
-    ("sqrt", Some(|e, x| e.sqrt(x))),
-    (
-        "rsqrt",
-        Some(|e, x| {
-            let root = e.sqrt(x);
-            reciprocal(e, root)
-        }),
-    ),
-    ("exp", Some(|e, x| e.call(Function::Exponential, &[x]))),
-    ("log", Some(|e, x| e.call(Function::Logarithm, &[x]))),
-    ("sin", None),
-    ("cos", None),
-    ("tan", None),
-    ("asin", None),
-    ("acos", None),
-    ("atan", None),
-    ("reciprocal", Some(reciprocal)),
-    ("tanh", Some(|e, x| e.call(Function::HyperbolicTangent, &[x]))),
-    ("log10", None),
-    ("round", Some(|e, x| e.round_even(x))),
-    ("trunc", Some(|e, x| e.trunc(x))),
-    ("sign", Some(sign)),
-    ("expm1", None),
-    ("sinh", None),
-    ("asinh", None),
-    ("cosh", None),
-    ("acosh", None),
-    ("atanh", None),
-    ("log1p", None),
+    ("abs", |e, x| e.abs(x)),
+    ("neg", |e, x| e.neg(x)),
+    ("floor", |e, x| e.floor(x)),
+    ("ceil", |e, x| e.ceil(x)),
+    ("square", |e, x| e.mul(x, x)),
+    ("sqrt", |e, x| e.sqrt(x)),
+    ("rsqrt", |e, x| {
+        let root = e.sqrt(x);
+        reciprocal(e, root)
+    }),
+    ("exp", |e, x| e.call(Function::Exponential, &[x])),
+    ("log", |e, x| e.call(Function::Logarithm, &[x])),
+    ("sin", |e, x| e.call(Function::Sine, &[x])),
+    ("cos", |e, x| e.call(Function::Cosine, &[x])),
+    ("tan", |e, x| e.call(Function::Tangent, &[x])),
+    ("asin", |e, x| e.call(Function::ArcSine, &[x])),
+    ("acos", |e, x| e.call(Function::ArcCosine, &[x])),
+    ("atan", |e, x| e.call(Function::ArcTangent, &[x])),
+    ("reciprocal", reciprocal),
+    ("tanh", |e, x| e.call(Function::HyperbolicTangent, &[x])),
+    ("log10", |e, x| e.call(Function::LogarithmTen, &[x])),
+    ("round", |e, x| e.round_even(x)),
+    ("trunc", |e, x| e.trunc(x)),
+    ("sign", sign),
+    ("expm1", |e, x| e.call(Function::ExponentialMinusOne, &[x])),
+    ("sinh", |e, x| e.call(Function::HyperbolicSine, &[x])),
+    ("asinh", |e, x| e.call(Function::AreaSine, &[x])),
+    ("cosh", |e, x| e.call(Function::HyperbolicCosine, &[x])),
+    ("acosh", |e, x| e.call(Function::AreaCosine, &[x])),
+    ("atanh", |e, x| e.call(Function::AreaTangent, &[x])),
+    ("log1p", |e, x| e.call(Function::LogarithmOnePlus, &[x])),
 ];
 
 fn reciprocal(e: &mut Expression, x: NodeId) -> NodeId {
@@ -63,12 +60,9 @@ fn sign(e: &mut Expression, x: NodeId) -> NodeId {
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let number = l.layer.parameters.int(0, 0);
     let row = usize::try_from(number).ok().and_then(|number| OPERATIONS.get(number));
-    let Some((name, operation)) = row else {
+    let Some((_, operation)) = row else {
         let names: Vec<String> = OPERATIONS.iter().enumerate().map(|(i, (name, _))| format!("{i} {name}")).collect();
         return Err(l.error(format!("there is no unary operation {number}")).hint(names.join(", ")));
     };
-    match operation {
-        Some(operation) => l.pointwise(operation),
-        None => Err(l.error(format!("the unary operation {name} isn't supported yet"))),
-    }
+    l.pointwise(operation)
 }
