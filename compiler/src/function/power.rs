@@ -2,12 +2,12 @@
 
 use super::exponential::{SCALE_EXCESS, Scale, clamp};
 use super::logarithm::{exponent_of_power, logarithm_two_double};
-use super::{ROUNDING, magnitude_below, polynomial};
+use super::{LN_2, ROUNDING, magnitude_below, polynomial};
 use crate::expression::{Expression, NodeId};
 
 /// `2^f = 1 + f p(f)` for `|f| <= 1/2`, to 2^-28.3.
 pub(super) const EXP2: [f32; 6] =
-    [0.693_147_2, 0.240_226_5, 0.055_503_596, 0.009_618_062_5, 0.001_339_098_4, 0.000_154_628_84];
+    [LN_2, 0.240_226_5, 0.055_503_596, 0.009_618_062_5, 0.001_339_098_4, 0.000_154_628_84];
 
 /// `|x|^y`, also for zero and infinite x and infinite y; 1 where `|x|` is 1.
 fn magnitude_power(e: &mut Expression, magnitude: NodeId, y: NodeId) -> NodeId {
