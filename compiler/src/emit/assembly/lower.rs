@@ -326,7 +326,7 @@ impl<'k, M: Machine> Lower<'k, M> {
             self.counters.insert(task, counter);
             self.once(|lower| lower.copy(counter, begin));
         }
-        self.pointers.define(task, Index::Counter);
+        self.pointers.enter(task);
         self.depth = 1;
         M::label(self, start);
         let kernel = self.kernel;
@@ -413,8 +413,8 @@ impl<'k, M: Machine> Lower<'k, M> {
             self.pointers.define(index, last);
             return self.body(body);
         }
-        self.pointers.define(index, Index::Counter);
         self.moves(&[], None);
+        self.pointers.enter(index);
         let start = self.label();
         let counter = self.register(Class::General);
         let counted = self.uses.is_counted(index);

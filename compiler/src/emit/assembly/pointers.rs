@@ -1,7 +1,7 @@
 //! Walking pointers: which register leads to which address, and how far it is ahead or behind.
 //!
 //! Addresses are grouped by buffer and terms. Each group has one pointer, which each loop among its terms moves on at the
-//! end of an iteration. Distances known now (constant offsets, what a finished loop has moved a pointer too far) wait as
+//! end of an iteration; once a loop is over, its pointers serve other groups. Distances known now (constant offsets, what a finished loop has moved a pointer too far) wait as
 //! *pending* bytes in the displacements and are settled at the end of the next loop around. Must not know machines.
 
 use super::machine::Register;
@@ -40,19 +40,24 @@ pub struct Group {
 /// A group's pointer.
 #[derive(Clone, Debug)]
 pub struct Pointer {
-    /// Where its addresses are.
+    /// Where its addresses are; only counters of loops being run.
     pub group: Group,
     /// The register.
     pub register: Register,
     /// What to add to the register for the pointer's true place, in bytes.
     pub pending: i64,
+    /// When it was last used.
+    used: usize,
 }
 
 /// The indices and pointers of one kernel.
 #[derive(Default)]
 pub struct Pointers {
     indices: HashMap<ValueId, Index>,
-    groups: HashMap<Group, usize>,
+    /// When each counter's loop was entered.
+    entered: HashMap<ValueId, usize>,
+    /// Counts uses of pointers and entries into loops.
+    clock: usize,
     /// The pointers, in the order of their first use.
     pub pointers: Vec<Pointer>,
 }
@@ -109,15 +114,38 @@ impl Pointers {
         (group, dynamic, sum.constant)
     }
 
-    /// The number of a group's pointer, if it has one.
-    pub fn find(&self, group: &Group) -> Option<usize> {
-        self.groups.get(group).copied()
+    /// Notes that a loop is entered.
+    pub fn enter(&mut self, counter: ValueId) {
+        self.clock += 1;
+        self.entered.insert(counter, self.clock);
+        self.define(counter, Index::Counter);
+    }
+
+    /// The number of a group's pointer: one that leads there already, or one that has not been used since the loops were
+    /// entered that it lacks, and can as well be moved by them.
+    pub fn find(&mut self, group: &Group) -> Option<usize> {
+        let lacks = |pointer: &Pointer| {
+            let missing = group.terms.keys().filter(|counter| !pointer.group.terms.contains_key(counter));
+            missing.copied().collect::<Vec<ValueId>>()
+        };
+        let fits = |pointer: &Pointer| {
+            pointer.group.buffer == group.buffer
+                && pointer.group.terms.iter().all(|(counter, stride)| group.terms.get(counter) == Some(stride))
+                && lacks(pointer).iter().all(|counter| self.entered[counter] > pointer.used)
+        };
+        let candidates = self.pointers.iter().enumerate().filter(|(_, pointer)| fits(pointer));
+        let (number, _) = candidates.min_by_key(|(_, pointer)| lacks(pointer).len())?;
+        self.clock += 1;
+        let pointer = &mut self.pointers[number];
+        pointer.used = self.clock;
+        pointer.group = group.clone();
+        Some(number)
     }
 
     /// Gives a group a pointer.
     pub fn insert(&mut self, group: Group, register: Register) -> usize {
-        self.groups.insert(group.clone(), self.pointers.len());
-        self.pointers.push(Pointer { group, register, pending: 0 });
+        self.clock += 1;
+        self.pointers.push(Pointer { group, register, pending: 0, used: self.clock });
         self.pointers.len() - 1
     }
 
@@ -146,7 +174,7 @@ impl Pointers {
     /// Takes a finished loop's steps back.
     pub fn rewind(&mut self, counter: ValueId, extent: i64) {
         for pointer in &mut self.pointers {
-            if let Some(stride) = pointer.group.terms.get(&counter) {
+            if let Some(stride) = pointer.group.terms.remove(&counter) {
                 pointer.pending -= 4 * stride * extent;
             }
         }
