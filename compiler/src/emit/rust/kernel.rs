@@ -150,7 +150,7 @@ fn op(kernel: &Kernel, ty: Type, op: &Op) -> TokenStream {
     let name = |value: &ValueId| value_name(kernel, *value);
     match op {
         Op::Constant(bits) => {
-            let (bits, lanes) = (Literal::u32_unsuffixed(*bits), lanes(kernel, ty));
+            let (bits, lanes) = (Literal::u32_suffixed(*bits), lanes(kernel, ty));
             quote!([#bits; #lanes])
         }
         Op::Load(from) => {
