@@ -10,8 +10,8 @@ use std::sync::Arc;
 pub enum Key {
     /// A constant of the graph, in dense rows.
     Tensor(TensorId),
-    /// What the operation with this number reads as this operand, packed for it.
-    Packed(usize, usize),
+    /// What the operation with this number reads as this operand, packed for vectors along this axis.
+    Packed(usize, usize, usize),
     /// Positions that no stride describes.
     Table(Vec<u32>),
 }

@@ -1,4 +1,4 @@
-//! The kernel for contractions with constant weights: a register tile of pixels times channel vectors.
+//! The kernel for contractions: a register tile of pixels times channel vectors.
 //!
 //! One micro-kernel serves direct, pointwise, strided and grouped convolutions and matrix products. Each step of the
 //! reduction loads the tile's weight vectors once, broadcasts one activation for each pixel and accumulates every product
@@ -18,12 +18,15 @@ use std::ops::Range;
 /// Reductions shorter than this leave nothing to keep in registers; the generic kernel is as good.
 const SHORTEST: usize = 4;
 
+/// Uses of a computed factor that make up for packing it: a word packed costs about as much as two multiply-adds.
+const WORTH_PACKING: usize = 4;
+
 /// A nest seen as a contraction.
 #[derive(Clone, Debug)]
 pub struct Contraction {
     /// The read that is broadcast: activations.
     pub activation: usize,
-    /// The read that is loaded as vectors: constant weights.
+    /// The read that is loaded as vectors: weights.
     pub weight: usize,
     /// The parallel axis that vectors run along: output channels.
     pub channel: usize,
@@ -34,7 +37,7 @@ pub struct Contraction {
 }
 
 impl Contraction {
-    /// Recognises a contraction with constant weights.
+    /// Recognises a contraction.
     pub fn of(graph: &Graph, nest: &Nest) -> Option<Self> {
         let reduction = nest.reduction.as_ref().filter(|reduction| reduction.combine == Combine::FusedSum)?;
         let terms: usize = reduction.axes.iter().map(|axis| axis.extent).product();
@@ -44,23 +47,25 @@ impl Contraction {
             Node::Constant(_) | Node::Apply(..) | Node::Call(..) => None,
         };
         let (a, b) = (factor(0)?, factor(1)?);
-        let constant = |read: usize| {
-            let access = &nest.reads[read];
-            access.outside == Outside::Never && matches!(graph.tensor(access.tensor).source, Source::Constant(_))
-        };
-        let (activation, weight) = match (constant(a), constant(b)) {
-            (false, true) => (a, b),
-            (true, false) => (b, a),
-            (true, true) | (false, false) => return None,
-        };
         let uses = |read: usize, axis: usize| {
             nest.reads[read].index.iter().flat_map(|index| &index.terms).any(|term| term.axis.0 == axis)
         };
         let axes = 0..nest.parallel.len();
-        let channel = axes
-            .clone()
-            .filter(|axis| uses(weight, *axis) && !uses(activation, *axis) && nest.parallel[*axis].extent > 1)
-            .max_by_key(|axis| nest.parallel[*axis].extent)?;
+        let channel = |activation: usize, weight: usize| {
+            axes.clone()
+                .filter(|axis| uses(weight, *axis) && !uses(activation, *axis) && nest.parallel[*axis].extent > 1)
+                .max_by_key(|axis| nest.parallel[*axis].extent)
+        };
+        let constant = |read: usize| matches!(graph.tensor(nest.reads[read].tensor).source, Source::Constant(_));
+        let reused = |weight: usize| -> usize {
+            axes.clone().filter(|axis| !uses(weight, *axis)).map(|axis| nest.parallel[axis].extent).product()
+        };
+        // Constants are packed now; what is computed is packed at run time, which takes a few uses to pay.
+        let (activation, weight, channel) = [(a, b), (b, a)].into_iter().find_map(|(activation, weight)| {
+            let worth_packing = constant(weight) || (reused(weight) >= WORTH_PACKING && !constant(activation));
+            let fits = worth_packing && nest.reads[weight].outside == Outside::Never;
+            Some((activation, weight, channel(activation, weight).filter(|_| fits)?))
+        })?;
         let pixels = axes.clone().filter(|axis| !uses(weight, *axis)).collect();
         let groups = axes.filter(|axis| *axis != channel && uses(weight, *axis)).collect();
         Some(Self { activation, weight, channel, pixels, groups })

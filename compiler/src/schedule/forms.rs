@@ -115,7 +115,7 @@ impl Forms {
             let form = if number == contraction.activation {
                 form
             } else if number == contraction.weight {
-                Form::Dense
+                self.read_form(graph, nest, number, None, Form::Dense)
             } else {
                 let form = self.read_form(graph, nest, number, Some(channel), write);
                 let shape = &graph.tensor(read.tensor).shape;

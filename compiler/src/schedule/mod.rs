@@ -94,6 +94,13 @@ struct Place {
     outside: u32,
 }
 
+impl Place {
+    /// The operand of a nest that this is, before its buffer has a number.
+    fn operand(&self) -> Operand {
+        Operand { buffer: BufferId(usize::MAX), position: self.position.clone(), outside: self.outside }
+    }
+}
+
 /// The kernel's buffers being collected for one step: each place is one buffer, however many accesses it has.
 struct Buffers {
     locations: Vec<Location>,
@@ -130,11 +137,9 @@ impl Scheduler<'_> {
     }
 
     fn nest(&mut self, number: usize, nest: &Nest, numerics: Numerics, choice: &Choice) {
-        let weight = choice.contraction.as_ref().map(|contraction| contraction.weight);
-        for (at, (read, form)) in nest.reads.iter().zip(&choice.reads).enumerate() {
+        for (read, form) in nest.reads.iter().zip(&choice.reads) {
             // Constants are packed for their reader where they aren't read as they are.
-            let packed = Some(at) == weight || self.is_constant(read.tensor);
-            if !packed {
+            if !self.is_constant(read.tensor) {
                 self.bring(Home { tensor: read.tensor, form: *form });
             }
         }
@@ -273,16 +278,17 @@ impl Scheduler<'_> {
         let lanes = self.target.lanes;
         let mut places: Vec<Place> =
             nest.reads.iter().zip(reads).map(|(access, form)| self.place(nest, access, *form)).collect();
-        let packed =
-            self.constants.place(Key::Packed(number, contraction.weight), |_| contraction.pack(&plan.graph, nest));
-        places[contraction.weight] = Place {
-            name: "weight".to_string(),
-            location: Some(Location::Known(Argument::Constants(packed))),
-            words: contraction.packed_words(nest),
-            padded: true,
-            position: contraction.packed(nest),
-            outside: 0,
+        let words = contraction.packed_words(nest);
+        let position = contraction.packed(nest);
+        let location = if self.is_constant(nest.reads[contraction.weight].tensor) {
+            let key = Key::Packed(number, contraction.weight, contraction.channel);
+            let at = self.constants.place(key, |_| contraction.pack(&plan.graph, nest));
+            Location::Known(Argument::Constants(at))
+        } else {
+            self.pack_at_run_time(nest, &places[contraction.weight], &position, words)
         };
+        let (name, location) = ("weight".to_string(), Some(location));
+        places[contraction.weight] = Place { name, location, words, padded: true, position, outside: 0 };
         for (at, place) in places.iter_mut().enumerate() {
             if at == contraction.weight || !self.is_constant(nest.reads[at].tensor) {
                 continue;
@@ -305,6 +311,34 @@ impl Scheduler<'_> {
             tiling.emit(&mut frame);
             self.finish_step(nest.name.clone(), frame, buffers);
         }
+    }
+
+    /// Adds a step that packs a factor that is computed.
+    fn pack_at_run_time(&mut self, nest: &Nest, from: &Place, packed: &Position, words: usize) -> Location {
+        self.places.push(words);
+        let location = Location::Arena(self.places.len() - 1);
+        let moves = |axis: usize| from.position.depends_on(axis) || packed.depends_on(axis);
+        let extents: Vec<usize> =
+            extents(nest).iter().enumerate().map(|(axis, extent)| if moves(axis) { *extent } else { 1 }).collect();
+        let (name, position) = ("packed".to_string(), packed.clone());
+        let to = Place { name, location: Some(location), words, padded: false, position, outside: 0 };
+        let mut loops = Loops {
+            parallel: extents.len(),
+            extents,
+            reduction: None,
+            reads: vec![from.operand()],
+            store: Expression::read_of(0),
+            write: to.operand(),
+            padded: false,
+        };
+        let lanes = self.target.lanes;
+        let vector = loops.vector_axis(lanes, &[false]);
+        let mut builder = Builder::new(format!("pack_{}", kernel_name(&nest.name)), lanes, loops.tasks(vector, lanes));
+        let buffers = self.buffers(&mut builder, &mut loops, std::slice::from_ref(from), &to);
+        let mut frame = Frame::new(builder, loops.extents.len());
+        loops.emit(&mut frame, vector);
+        self.finish_step(format!("{}: packed", nest.name), frame, buffers);
+        location
     }
 
     fn is_constant(&self, tensor: TensorId) -> bool {
@@ -346,7 +380,7 @@ impl Scheduler<'_> {
         let extents = extents(nest);
         let position = place.position.along(axis, &extents);
         let words = position.last_word().next_multiple_of(place::BLOCK);
-        let at = self.constants.place(Key::Packed(number, read), |_| {
+        let at = self.constants.place(Key::Packed(number, read, axis), |_| {
             let Source::Constant(from) = &plan.graph.tensor(nest.reads[read].tensor).source else {
                 panic!("only constants are packed")
             };
@@ -368,18 +402,13 @@ impl Scheduler<'_> {
                 panic!("{}: numerics of another nest", nest.name)
             }
         };
-        let operand = |place: &Place| Operand {
-            buffer: BufferId(usize::MAX),
-            position: place.position.clone(),
-            outside: place.outside,
-        };
         Loops {
             extents,
             parallel: nest.parallel.len(),
             reduction,
-            reads: places.iter().map(operand).collect(),
+            reads: places.iter().map(Place::operand).collect(),
             store: nest.store.expanded(),
-            write: operand(write),
+            write: write.operand(),
             padded: end && places.iter().chain([write]).all(|place| place.padded),
         }
     }
