@@ -289,14 +289,23 @@ impl Scheduler<'_> {
         };
         let (name, location) = ("weight".to_string(), Some(location));
         places[contraction.weight] = Place { name, location, words, padded: true, position, outside: 0 };
+        let partial = !extents(nest)[contraction.channel].is_multiple_of(place::BLOCK);
         for (at, place) in places.iter_mut().enumerate() {
-            if at == contraction.weight || !self.is_constant(nest.reads[at].tensor) {
+            if at == contraction.weight {
                 continue;
             }
             // The last vector of a group's channels may reach beyond them: packed, each group has room.
-            match place.position.depends_on(contraction.channel) {
-                true => *place = self.pack_along(number, at, nest, place, contraction.channel),
-                false => self.keep_constant(nest.reads[at].tensor, reads[at], place),
+            let along = place.position.depends_on(contraction.channel);
+            match (self.is_constant(nest.reads[at].tensor), along) {
+                (true, true) => *place = self.pack_along(number, at, nest, place, contraction.channel),
+                (true, false) => self.keep_constant(nest.reads[at].tensor, reads[at], place),
+                (false, true) if partial && !place.padded => {
+                    let position = place.position.along(contraction.channel, &extents(nest));
+                    let words = position.last_word().next_multiple_of(place::BLOCK);
+                    let location = Some(self.pack_at_run_time(nest, place, &position, words));
+                    *place = Place { location, words, padded: true, position, ..place.clone() };
+                }
+                (false, _) => {}
             }
         }
         // Activations are broadcast: lanes behind the last channel don't reach into them.
