@@ -1,0 +1,98 @@
+//! Cases and networks through the compiler's driver, with what to feed them.
+
+use crate::cases::Case;
+use crate::networks::Network;
+use crate::npy::{Tensor, Type};
+use ncnnc_compiler::compile::{Compiled, File, Options, compile};
+use ncnnc_compiler::mode::Mode;
+use ncnnc_compiler::plan::Plan;
+use ncnnc_compiler::plan::Value;
+use ncnnc_targets::Target;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// A compiled model and what to feed it, in the order of the graph's inputs.
+pub struct Planned {
+    /// The plan, and programs for the targets that were asked for.
+    pub compiled: Compiled,
+    /// The words of each input.
+    pub inputs: Vec<Vec<u32>>,
+}
+
+/// A case, compiled; nothing where an input is never fed, or where the compiler refuses the model, which other tests
+/// judge.
+pub fn plan_case(case: &Case, mode: Mode, targets: &[&'static Target]) -> Option<Planned> {
+    if case.inputs.iter().any(|input| !input.is_fed()) {
+        return None;
+    }
+    let options = Options {
+        shapes: case.inputs.iter().map(|input| (input.name.clone(), input.shape.clone())).collect(),
+        outputs: case.outputs.iter().map(|output| output.name.clone()).collect(),
+        mode,
+    };
+    let compiled = plan_files(&case.id, &read(&case.param), &read(&case.bin), &options, targets).ok()?;
+    let graph = &compiled.plan.graph;
+    let input = |name: &String| case.inputs.iter().find(|input| input.name == *name).expect("every input is fed");
+    let inputs = graph.inputs.iter().map(|id| input(&graph.tensor(*id).name).read().words).collect();
+    Some(Planned { compiled, inputs })
+}
+
+/// A network, compiled, with its outputs and the blobs inside it that are known.
+///
+/// # Errors
+///
+/// What the compiler says where it refuses the model.
+pub fn plan_network(network: &Network, mode: Mode, targets: &[&'static Target]) -> Result<Planned, String> {
+    let expected = network.outputs.iter().chain(&network.extra);
+    let options = Options {
+        shapes: HashMap::from([(network.input.clone(), network.input_shape.clone())]),
+        outputs: expected.map(|blob| blob.name.clone()).collect(),
+        mode,
+    };
+    let compiled = plan_files(&network.name, &read(&network.param), &network.weights(), &options, targets)?;
+    Ok(Planned { compiled, inputs: vec![network.input_tensor().words] })
+}
+
+/// A model's files, compiled; `name` stands for their paths.
+///
+/// # Errors
+///
+/// What the compiler says where it refuses the model.
+pub fn plan_files(
+    name: &str,
+    param: &[u8],
+    weights: &[u8],
+    options: &Options,
+    targets: &[&'static Target],
+) -> Result<Compiled, String> {
+    let file = |bytes| File { path: name, bytes };
+    compile(file(param), file(weights), options, targets)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// The outputs of these names among the values of all outputs. ncnn's empty blobs have the shape `[0]`, whatever their
+/// rank.
+pub fn named_outputs<'a>(plan: &Plan, values: &[Value], names: impl Iterator<Item = &'a str>) -> Vec<Tensor> {
+    let tensor = |name: &str| {
+        let at = plan.graph.outputs.iter().position(|output| output.name == *name).expect("it has been asked for");
+        let Value { shape, words } = &values[at];
+        let shape: &[usize] = if words.is_empty() { &[0] } else { shape };
+        Tensor::new(shape, Type::Float, words.clone())
+    };
+    names.map(tensor).collect()
+}
+
+/// Whether values have the same shape and words; a NaN equals any other.
+pub fn same(a: &Value, b: &Value) -> bool {
+    let equal = |(a, b): (&u32, &u32)| a == b || (f32::from_bits(*a).is_nan() && f32::from_bits(*b).is_nan());
+    a.shape == b.shape && a.words.iter().zip(&b.words).all(equal)
+}
+
+/// The bytes of a file.
+///
+/// # Panics
+///
+/// When it cannot be read.
+pub fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
