@@ -10,23 +10,22 @@ mod frame;
 mod generic;
 mod lanes;
 mod memory;
+mod nest;
 mod place;
+mod ports;
 pub mod routine;
 
 pub use constants::Constants;
 
-use constants::Key;
-
 use crate::expression::Expression;
-use crate::graph::{Access, Axis, Element, Graph, Index, Nest, Operation, Output, Outside, Source, TensorId};
-use crate::kernel::{Argument, BufferId, Builder, Kernel, Port, Program, Step};
-use crate::plan::{Numerics, Order, Plan};
-use contraction::{Contraction, Tiling, parts};
-use forms::{Choice, Forms, extents};
-use frame::{Frame, Operand};
-use generic::{Loops, VectorAxis};
+use crate::graph::{Access, Axis, Graph, Index, Nest, Operation, Source, TensorId};
+use crate::kernel::{Argument, Builder, Kernel, Program, Step};
+use crate::plan::{Numerics, Plan};
+use constants::Key;
+use forms::Forms;
 use ncnnc_targets::Target;
-use place::{Form, Home, Layout, Position};
+use place::{Form, Home, Layout};
+use ports::{direct_outputs, ports};
 use std::collections::HashMap;
 
 /// Schedules a plan for a target. Constants are collected in `constants`, which serves the programs of all targets.
@@ -81,45 +80,6 @@ struct Scheduler<'p> {
     outputs: HashMap<TensorId, usize>,
 }
 
-/// What an access finds: where it lies and how its positions run.
-#[derive(Clone)]
-struct Place {
-    name: String,
-    /// Nothing for constants that have not been put anywhere yet.
-    location: Option<Location>,
-    words: usize,
-    /// Whether lanes behind the last element may be touched.
-    padded: bool,
-    position: Position,
-    outside: u32,
-}
-
-impl Place {
-    /// The operand of a nest that this is, before its buffer has a number.
-    fn operand(&self) -> Operand {
-        Operand { buffer: BufferId(usize::MAX), position: self.position.clone(), outside: self.outside }
-    }
-}
-
-/// The kernel's buffers being collected for one step: each place is one buffer, however many accesses it has.
-struct Buffers {
-    locations: Vec<Location>,
-    ids: Vec<BufferId>,
-}
-
-impl Buffers {
-    fn id(&mut self, builder: &mut Builder, name: &str, location: Location, words: usize, writable: bool) -> BufferId {
-        if let Some(at) = self.locations.iter().position(|known| *known == location) {
-            assert!(!writable, "a kernel writes a place that it reads");
-            return self.ids[at];
-        }
-        let id = if writable { builder.output(name, words) } else { builder.input(name, words) };
-        self.locations.push(location);
-        self.ids.push(id);
-        id
-    }
-}
-
 impl Scheduler<'_> {
     fn graph(&self) -> &Graph {
         &self.plan.graph
@@ -136,19 +96,8 @@ impl Scheduler<'_> {
         }
     }
 
-    fn nest(&mut self, number: usize, nest: &Nest, numerics: Numerics, choice: &Choice) {
-        for (read, form) in nest.reads.iter().zip(&choice.reads) {
-            // Constants are packed for their reader where they aren't read as they are.
-            if !self.is_constant(read.tensor) {
-                self.bring(Home { tensor: read.tensor, form: *form });
-            }
-        }
-        let home = Home { tensor: nest.write.tensor, form: self.forms.primary(nest.write.tensor) };
-        self.make(home);
-        match &choice.contraction {
-            Some(contraction) => self.contraction(number, nest, numerics, contraction, &choice.reads),
-            None => self.generic(number, nest, numerics, &choice.reads),
-        }
+    fn is_constant(&self, tensor: TensorId) -> bool {
+        matches!(self.graph().tensor(tensor).source, Source::Constant(_))
     }
 
     /// Words of a home, and whether lanes beyond its elements may be touched.
@@ -232,224 +181,6 @@ impl Scheduler<'_> {
         self.generic_into(None, &nest, Numerics::Plain, &[from.form], to);
     }
 
-    fn generic(&mut self, number: usize, nest: &Nest, numerics: Numerics, reads: &[Form]) {
-        let form = self.forms.primary(nest.write.tensor);
-        self.generic_into(Some(number), nest, numerics, reads, Home { tensor: nest.write.tensor, form });
-    }
-
-    /// A nest by loops; `number` is the operation's, where constants may be packed for it.
-    fn generic_into(&mut self, number: Option<usize>, nest: &Nest, numerics: Numerics, reads: &[Form], to: Home) {
-        let lanes = self.target.lanes;
-        let mut places: Vec<Place> =
-            nest.reads.iter().zip(reads).map(|(access, form)| self.place(nest, access, *form)).collect();
-        let write = self.place_at(nest, &nest.write, to);
-        let mut loops = self.loops(nest, numerics, &places, &write, to);
-        let constant: Vec<bool> = nest.reads.iter().map(|read| self.is_constant(read.tensor)).collect();
-        let vector = loops.vector_axis(lanes, &constant);
-        for (at, place) in places.iter_mut().enumerate().filter(|(at, _)| constant[*at]) {
-            let position = &loops.reads[at].position;
-            let misfit = |vector: &VectorAxis| loops.stands_in_the_way(position, *vector);
-            match (vector.filter(misfit), number) {
-                (Some(vector), Some(number)) => *place = self.pack_along(number, at, nest, place, vector.axis),
-                (Some(_) | None, _) => self.keep_constant(nest.reads[at].tensor, reads[at], place),
-            }
-            loops.reads[at].position = place.position.clone();
-        }
-        if let Numerics::Direct(Order::Lanes(_)) = numerics {
-            loops = loops.with_one_reduction_axis();
-        }
-        let mut builder = Builder::new(kernel_name(&nest.name), lanes, loops.tasks(vector, lanes));
-        let buffers = self.buffers(&mut builder, &mut loops, &places, &write);
-        let mut frame = Frame::new(builder, loops.extents.len());
-        loops.emit(&mut frame, vector);
-        self.finish_step(nest.name.clone(), frame, buffers);
-    }
-
-    fn contraction(
-        &mut self,
-        number: usize,
-        nest: &Nest,
-        numerics: Numerics,
-        contraction: &Contraction,
-        reads: &[Form],
-    ) {
-        let plan = self.plan;
-        let to = Home { tensor: nest.write.tensor, form: self.forms.primary(nest.write.tensor) };
-        let lanes = self.target.lanes;
-        let mut places: Vec<Place> =
-            nest.reads.iter().zip(reads).map(|(access, form)| self.place(nest, access, *form)).collect();
-        let words = contraction.packed_words(nest);
-        let position = contraction.packed(nest);
-        let location = if self.is_constant(nest.reads[contraction.weight].tensor) {
-            let key = Key::Packed(number, contraction.weight, contraction.channel);
-            let at = self.constants.place(key, |_| contraction.pack(&plan.graph, nest));
-            Location::Known(Argument::Constants(at))
-        } else {
-            self.pack_at_run_time(nest, &places[contraction.weight], &position, words)
-        };
-        let (name, location) = ("weight".to_string(), Some(location));
-        places[contraction.weight] = Place { name, location, words, padded: true, position, outside: 0 };
-        let partial = !extents(nest)[contraction.channel].is_multiple_of(place::BLOCK);
-        for (at, place) in places.iter_mut().enumerate() {
-            if at == contraction.weight {
-                continue;
-            }
-            // The last vector of a group's channels may reach beyond them: packed, each group has room.
-            let along = place.position.depends_on(contraction.channel);
-            match (self.is_constant(nest.reads[at].tensor), along) {
-                (true, true) => *place = self.pack_along(number, at, nest, place, contraction.channel),
-                (true, false) => self.keep_constant(nest.reads[at].tensor, reads[at], place),
-                (false, true) if partial && !place.padded => {
-                    let position = place.position.along(contraction.channel, &extents(nest));
-                    let words = position.last_word().next_multiple_of(place::BLOCK);
-                    let location = Some(self.pack_at_run_time(nest, place, &position, words));
-                    *place = Place { location, words, padded: true, position, ..place.clone() };
-                }
-                (false, _) => {}
-            }
-        }
-        // Activations are broadcast: lanes behind the last channel don't reach into them.
-        places[contraction.activation].padded = true;
-        let write = self.place_at(nest, &nest.write, to);
-        let loops = self.loops(nest, numerics, &places, &write, to);
-        for part in parts(contraction, &loops.extents, loops.padded, self.target) {
-            let mut tiling = Tiling { loops: loops.clone(), contraction, part };
-            let mut builder = Builder::new(kernel_name(&nest.name), lanes, tiling.tasks(lanes));
-            let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);
-            let mut frame = Frame::new(builder, loops.extents.len());
-            tiling.emit(&mut frame);
-            self.finish_step(nest.name.clone(), frame, buffers);
-        }
-    }
-
-    /// Adds a step that packs a factor that is computed.
-    fn pack_at_run_time(&mut self, nest: &Nest, from: &Place, packed: &Position, words: usize) -> Location {
-        self.places.push(words);
-        let location = Location::Arena(self.places.len() - 1);
-        let moves = |axis: usize| from.position.depends_on(axis) || packed.depends_on(axis);
-        let extents: Vec<usize> =
-            extents(nest).iter().enumerate().map(|(axis, extent)| if moves(axis) { *extent } else { 1 }).collect();
-        let (name, position) = ("packed".to_string(), packed.clone());
-        let to = Place { name, location: Some(location), words, padded: false, position, outside: 0 };
-        let mut loops = Loops {
-            parallel: extents.len(),
-            extents,
-            reduction: None,
-            reads: vec![from.operand()],
-            store: Expression::read_of(0),
-            write: to.operand(),
-            padded: false,
-        };
-        let lanes = self.target.lanes;
-        let vector = loops.vector_axis(lanes, &[false]);
-        let mut builder = Builder::new(format!("pack_{}", kernel_name(&nest.name)), lanes, loops.tasks(vector, lanes));
-        let buffers = self.buffers(&mut builder, &mut loops, std::slice::from_ref(from), &to);
-        let mut frame = Frame::new(builder, loops.extents.len());
-        loops.emit(&mut frame, vector);
-        self.finish_step(format!("{}: packed", nest.name), frame, buffers);
-        location
-    }
-
-    fn is_constant(&self, tensor: TensorId) -> bool {
-        matches!(self.graph().tensor(tensor).source, Source::Constant(_))
-    }
-
-    /// Where an access finds its tensor in a form.
-    fn place(&self, nest: &Nest, access: &Access, form: Form) -> Place {
-        self.place_at(nest, access, Home { tensor: access.tensor, form })
-    }
-
-    fn place_at(&self, nest: &Nest, access: &Access, home: Home) -> Place {
-        let tensor = self.graph().tensor(home.tensor);
-        let (words, padded) = self.room(home);
-        Place {
-            name: kernel_name(&tensor.name),
-            location: self.homes.get(&home).copied(),
-            words,
-            padded,
-            position: Position::new(access, &tensor.shape, self.forms.layout(home), &extents(nest))
-                .expect("forms are chosen so that positions exist"),
-            outside: match access.outside {
-                Outside::Never => 0,
-                Outside::Value(bits) => bits,
-            },
-        }
-    }
-
-    /// Puts a constant where it is read as it is.
-    fn keep_constant(&mut self, tensor: TensorId, form: Form, place: &mut Place) {
-        let home = Home { tensor, form };
-        self.bring(home);
-        place.location = self.homes.get(&home).copied();
-    }
-
-    /// Packs a constant so that the axis of the vectors is innermost.
-    fn pack_along(&mut self, number: usize, read: usize, nest: &Nest, place: &Place, axis: usize) -> Place {
-        let plan = self.plan;
-        let extents = extents(nest);
-        let position = place.position.along(axis, &extents);
-        let words = position.last_word().next_multiple_of(place::BLOCK);
-        let at = self.constants.place(Key::Packed(number, read, axis), |_| {
-            let Source::Constant(from) = &plan.graph.tensor(nest.reads[read].tensor).source else {
-                panic!("only constants are packed")
-            };
-            place::pack(from, &place.position, &position, &extents, words)
-        });
-        let location = Some(Location::Known(Argument::Constants(at)));
-        Place { location, words, position, padded: true, ..place.clone() }
-    }
-
-    /// A nest with its accesses resolved, but for the numbers of its buffers.
-    fn loops<'n>(&self, nest: &'n Nest, numerics: Numerics, places: &[Place], write: &Place, to: Home) -> Loops<'n> {
-        let extents = extents(nest);
-        let shape = &self.graph().tensor(to.tensor).shape;
-        let end = place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents);
-        let reduction = match (&nest.reduction, numerics) {
-            (Some(reduction), Numerics::Direct(order)) => Some((reduction, order)),
-            (None, Numerics::Plain) => None,
-            (Some(_), Numerics::Plain) | (None, Numerics::Direct(_)) => {
-                panic!("{}: numerics of another nest", nest.name)
-            }
-        };
-        Loops {
-            extents,
-            parallel: nest.parallel.len(),
-            reduction,
-            reads: places.iter().map(Place::operand).collect(),
-            store: nest.store.expanded(),
-            write: write.operand(),
-            padded: end && places.iter().chain([write]).all(|place| place.padded),
-        }
-    }
-
-    /// Numbers the buffers of a kernel.
-    fn buffers(&self, builder: &mut Builder, loops: &mut Loops, places: &[Place], write: &Place) -> Buffers {
-        let mut buffers = Buffers { locations: Vec::new(), ids: Vec::new() };
-        let mut id = |place: &Place, writable: bool| {
-            let location = place.location.expect("every operand has been brought");
-            buffers.id(builder, &place.name, location, place.words, writable)
-        };
-        loops.write.buffer = id(write, true);
-        for (operand, place) in loops.reads.iter_mut().zip(places) {
-            operand.buffer = id(place, false);
-        }
-        buffers
-    }
-
-    fn finish_step(&mut self, name: String, frame: Frame, buffers: Buffers) {
-        let (kernel, tables) = frame.finish();
-        let mut arguments = buffers.locations;
-        if let Some((buffer, words)) = tables {
-            assert_eq!(buffer.0, arguments.len(), "tables come last");
-            let at = self.constants.place(Key::Table(words), |key| match key {
-                Key::Table(words) => words.clone(),
-                Key::Tensor(_) | Key::Packed(..) => unreachable!("the key is a table"),
-            });
-            arguments.push(Location::Known(Argument::Constants(at)));
-        }
-        self.step(name, kernel, arguments);
-    }
-
     fn step(&mut self, name: String, kernel: Kernel, arguments: Vec<Location>) {
         let key = kernel.anonymous();
         let kernels = &mut self.kernels;
@@ -458,30 +189,6 @@ impl Scheduler<'_> {
             kernels.len() - 1
         });
         self.steps.push(Draft { name, kernel: number, arguments });
-    }
-
-    /// Copies the outputs that were not made where the caller wants them.
-    fn remaining_outputs(&mut self) {
-        for (number, output) in all_outputs(self.graph()).iter().enumerate() {
-            let tensor = output.view.tensor;
-            if self.outputs.get(&tensor) == Some(&number) && self.forms.primary(tensor) == Form::Dense {
-                continue;
-            }
-            let from = Home { tensor, form: self.forms.primary(tensor) };
-            self.bring(from);
-            let location = Location::Known(Argument::Output(number));
-            // A second home of the same form: the copy is made under a form that the tensor doesn't have otherwise.
-            let dense = Home { tensor, form: Form::Dense };
-            let before = self.homes.insert(dense, location);
-            let reads = Home { tensor, form: from.form };
-            if from.form == Form::Dense {
-                let source = before.expect("a dense tensor is there");
-                self.copy_dense(source, location, tensor);
-                self.homes.insert(dense, source);
-            } else {
-                self.copy(reads, dense, &output.name);
-            }
-        }
     }
 
     /// Copies dense words.
@@ -530,43 +237,6 @@ impl Scheduler<'_> {
         let constants = std::sync::Arc::from([]);
         Program { kernels: self.kernels, steps, arena_words, constants, inputs, outputs }
     }
-}
-
-/// For each tensor that is made for the caller in dense rows, the first output it is.
-fn direct_outputs(plan: &Plan) -> HashMap<TensorId, usize> {
-    let mut outputs = HashMap::new();
-    for (number, output) in all_outputs(&plan.graph).iter().enumerate() {
-        if plan.graph.tensor(output.view.tensor).source == Source::Computed {
-            outputs.entry(output.view.tensor).or_insert(number);
-        }
-    }
-    outputs
-}
-
-/// The model's outputs, and after them the actual extents of those whose size depends on the data.
-fn all_outputs(graph: &Graph) -> Vec<Output> {
-    let extents = graph.outputs.iter().filter_map(|output| {
-        let view = graph.view(output.view.extents?);
-        Some(Output { name: format!("{}.extents", output.name), view })
-    });
-    graph.outputs.iter().cloned().chain(extents).collect()
-}
-
-fn ports(graph: &Graph) -> (Vec<Port>, Vec<Port>) {
-    let port = |name: &str, shape: &[usize], tensor: TensorId| Port {
-        name: name.to_string(),
-        shape: shape.to_vec(),
-        extents: None,
-        integer: graph.tensor(tensor).element == Element::I32,
-    };
-    let inputs = graph.inputs.iter().map(|id| port(&graph.tensor(*id).name, &graph.tensor(*id).shape, *id)).collect();
-    let mut outputs: Vec<Port> =
-        all_outputs(graph).iter().map(|output| port(&output.name, &output.view.shape, output.view.tensor)).collect();
-    let sized = (0..graph.outputs.len()).filter(|number| graph.outputs[*number].view.extents.is_some());
-    for (at, number) in sized.enumerate() {
-        outputs[number].extents = Some(graph.outputs.len() + at);
-    }
-    (inputs, outputs)
 }
 
 fn form_text(form: Form) -> &'static str {
