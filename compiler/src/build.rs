@@ -1,10 +1,8 @@
 //! The door for build scripts: code and constants are written to `OUT_DIR`.
 //!
 //! ```no_run
-//! // build.rs, with ncnnc-compiler among the build-dependencies
-//! fn main() {
-//!     ncnnc_compiler::build::Model::new("models/resnet18.param").input("in0", &[3, 224, 224]).write_to_out_dir();
-//! }
+//! // in the `main` of build.rs, with ncnnc-compiler among the build-dependencies
+//! ncnnc_compiler::build::Model::new("models/resnet18.param").input("in0", &[3, 224, 224]).write_to_out_dir();
 //! ```
 //!
 //! The crate then includes the code, which needs `ncnnc` among its dependencies:

@@ -131,9 +131,10 @@ impl<M: Memory> Session<M> {
             debug_assert!(step.arguments.len() <= N, "{} has more arguments than were expected", step.name);
             let mut buffers = [core::ptr::null_mut(); N];
             for (buffer, argument) in buffers.iter_mut().zip(step.arguments) {
-                // SAFETY: the offsets lie within their memory, as promised when the session was made.
                 *buffer = match *argument {
+                    // SAFETY: the offset lies within the memory, as promised when the session was made.
                     Argument::Arena(offset) => unsafe { arena.add(offset) },
+                    // SAFETY: as above.
                     Argument::Constants(offset) => unsafe { self.constants.add(offset).cast_mut() },
                     Argument::Input(number) => inputs[number].cast_mut(),
                 };

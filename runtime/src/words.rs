@@ -186,7 +186,7 @@ fn software_fused_multiply_add(a: f32, b: f32, c: f32) -> f32 {
     let bits = sum.to_bits();
     // The exact value lies above `sum` in magnitude when the error has its sign. Infinities and NaNs have an error of
     // NaN, which is neither above nor below zero.
-    let inexact = error > 0.0 || error < 0.0;
+    let inexact = error.abs() > 0.0;
     let outwards = (error.to_bits() ^ bits) >> 63 == 0;
     let even = bits & 1 == 0;
     let odd = if outwards { bits | 1 } else { bits.wrapping_sub(1) };

@@ -148,7 +148,7 @@ fn angles_of_points_keep_all_signs() {
     // The diagonal, to the function's bound: one unit in the last place.
     for size in [LEAST, 1e-20, 1.0, f32::MAX, INFINITY] {
         for (y, x, want) in [(size, size, 0.25), (-size, size, -0.25), (size, -size, 0.75), (-size, -size, -0.75)] {
-            let want = f64::from(want) * std::f64::consts::PI;
+            let want = want * std::f64::consts::PI;
             let got = f64::from(evaluate(Function::ArcTangentOfTwo, &[y, x]));
             let unit = f64::from(f32::EPSILON) * if want.abs() < 1.0 { 0.5 } else { 2.0 };
             assert!((got - want).abs() <= unit, "atan2({y:e}, {x:e}) is {got}, not {want}");

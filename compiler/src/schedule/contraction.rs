@@ -149,10 +149,10 @@ pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, target:
         parts.push(Part { first: 0, channels: covered, vectors: width, ..plane.tile(tile.pixels) });
     }
     let rest = vectors - whole;
-    if rest > 0 {
+    // Fewer vectors leave room for more pixels.
+    if let Some(room) = (target.vector_registers - rest - 2).checked_div(rest) {
         let first = whole * target.lanes;
-        // Fewer vectors leave room for more pixels.
-        let pixels = ((target.vector_registers - rest - 2) / rest).min(tile.pixels * tile.vectors);
+        let pixels = room.min(tile.pixels * tile.vectors);
         parts.push(Part { first, channels: channels - first, vectors: rest, ..plane.tile(pixels) });
     }
     parts

@@ -173,18 +173,18 @@ impl Loops<'_> {
 
     /// Loops over the parallel axes that are not done, outermost first, cut where an edge of a tensor begins or ends so
     /// that the interior needs no test.
-    fn emit_axes(&self, frame: &mut Frame, done: &mut Vec<bool>, inner: &dyn Fn(&mut Frame)) {
+    fn emit_axes(&self, frame: &mut Frame, done: &mut [bool], inner: &dyn Fn(&mut Frame)) {
         let Some(axis) = done.iter().position(|done| !done) else { return inner(frame) };
         done[axis] = true;
         for segment in self.segments(axis) {
             let (start, count) = (segment.start, segment.len());
             if count == 1 {
                 frame.coordinates[axis] = Coordinate::fixed(start);
-                self.emit_axes(frame, &mut done.clone(), inner);
+                self.emit_axes(frame, &mut done.to_vec(), inner);
             } else {
                 frame.repeat(count, |frame, counter| {
                     frame.coordinates[axis] = Coordinate::counted(counter, 1, count).moved(start);
-                    self.emit_axes(frame, &mut done.clone(), inner);
+                    self.emit_axes(frame, &mut done.to_vec(), inner);
                 });
             }
         }
@@ -217,7 +217,7 @@ impl Loops<'_> {
         cuts.extend((1..extent).filter(|i| !guards.is_empty() && trips(*i) != trips(i - 1)));
         cuts.push(extent);
         if cuts.len() > MOST_SEGMENTS + 1 {
-            return vec![0..extent];
+            cuts = vec![0, extent];
         }
         cuts.windows(2).map(|pair| pair[0]..pair[1]).collect()
     }

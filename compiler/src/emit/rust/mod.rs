@@ -55,9 +55,11 @@ pub fn emit(module: &Module) -> TokenStream {
         quote!(#cfg ::ncnnc::generated::Program { instruction_set: ::ncnnc::InstructionSet::#set, steps: #name::STEPS })
     });
     let (constants, bytes) = (&module.constants, Literal::usize_unsuffixed(first.constants.len() * 4));
+    // Tokens carry no comments, so no `unsafe` can be documented with one.
+    let lints = quote!(clippy::all, clippy::pedantic, clippy::undocumented_unsafe_blocks, unused, non_snake_case);
     quote! {
         #definitions
-        #[allow(clippy::all, clippy::pedantic, unused, non_snake_case, unsafe_op_in_unsafe_fn)]
+        #[allow(#lints, unsafe_op_in_unsafe_fn)]
         const _: () = {
             #[cfg(target_endian = "big")]
             compile_error!("networks are not supported yet on machines whose words are big-endian");
