@@ -44,12 +44,7 @@ fn floor_divide(e: &mut Expression, a: NodeId, b: NodeId) -> NodeId {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let number = l.layer.parameters.int(0, 0);
-    let row = usize::try_from(number).ok().and_then(|number| OPERATIONS.get(number));
-    let Some((name, swapped, formula)) = row.copied() else {
-        let names: Vec<String> = OPERATIONS.iter().enumerate().map(|(i, row)| format!("{i} {}", row.0)).collect();
-        return Err(l.error(format!("there is no binary operation {number}")).hint(names.join(", ")));
-    };
+    let (name, swapped, formula) = *l.chosen("binary operation", &OPERATIONS, |(name, ..)| name)?;
     let operate = |e: &mut Expression, a, b| if swapped { formula(e, b, a) } else { formula(e, a, b) };
     if l.layer.parameters.int(1, 0) != 0 {
         let scalar = l.layer.parameters.float(2, 0.0);

@@ -1,8 +1,10 @@
-//! What all contractions share: the sum of products, its start, and what is stored.
+//! What all contractions share: their arrays, the sum of products, its start, and what is stored.
 
 use super::activation::Activation;
+use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Access, Axis, Combine, Nest, Reduction};
+use crate::ncnn::{Layer, WeightReader, Weights};
 
 /// A contraction being put together: `store(start + sum of left * right)`.
 pub(super) struct Contraction {
@@ -41,6 +43,22 @@ impl Contraction {
         let reduction = Some(sum_of_products(self.reduction, start));
         Nest { name: String::new(), parallel: self.parallel, reduction, reads, store, write: self.write }
     }
+}
+
+/// Reads the weights, as many as parameter `count` says, and where parameter `biased` says so a raw bias for each of the
+/// outputs, which parameter 0 counts.
+pub(super) fn weights_and_bias(
+    layer: &Layer,
+    reader: &mut WeightReader,
+    count: u32,
+    biased: u32,
+) -> Result<Vec<Weights>, Diagnostic> {
+    let parameters = &layer.parameters;
+    let mut weights = vec![reader.tagged(reader.count(&[parameters.int(count, 0)])?)?];
+    if parameters.int(biased, 0) != 0 {
+        weights.push(reader.raw(reader.count(&[parameters.int(0, 0)])?)?);
+    }
+    Ok(weights)
 }
 
 /// The sum of the products of reads 0 and 1.

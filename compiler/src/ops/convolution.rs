@@ -6,7 +6,7 @@
 
 use super::Lowering;
 use super::activation::Activation;
-use super::contraction::{Contraction, without_group};
+use super::contraction::{Contraction, weights_and_bias, without_group};
 use super::inner_product;
 use super::lowering::axis;
 use super::window::{self, Window};
@@ -15,16 +15,11 @@ use crate::graph::{Index, View};
 use crate::ncnn::{Layer, WeightReader, Weights};
 
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    let parameters = &layer.parameters;
     refuse_int8(layer)?;
-    if parameters.int(19, 0) != 0 {
+    if layer.parameters.int(19, 0) != 0 {
         return Ok(Vec::new());
     }
-    let mut weights = vec![reader.tagged(reader.count(&[parameters.int(6, 0)])?)?];
-    if parameters.int(5, 0) != 0 {
-        weights.push(reader.raw(reader.count(&[parameters.int(0, 0)])?)?);
-    }
-    Ok(weights)
+    weights_and_bias(layer, reader, 6, 5)
 }
 
 /// Quantised layers change the numbers, so they are never taken for others.
@@ -67,9 +62,7 @@ fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
     }
     let input = window::image(l, &input)?;
     let channels = input.shape[0] as i64;
-    if groups < 1 || channels % groups != 0 {
-        return Err(l.error(format!("{channels} input channels can't be divided into {groups} groups")));
-    }
+    check_division(l, channels, "input channels", groups)?;
     let activation = Activation::of(l)?;
     let (kernel, windows) = if dynamic {
         let blob = l.fixed_input(1)?;
@@ -106,8 +99,13 @@ pub(super) fn check_groups(l: &Lowering, outputs: i64, groups: i64) -> Result<()
     if outputs < 1 {
         return Err(l.error(format!("the number of outputs is {outputs}, but must be at least 1")));
     }
-    if outputs % groups != 0 {
-        return Err(l.error(format!("{outputs} outputs can't be divided into {groups} groups")));
+    check_division(l, outputs, "outputs", groups)
+}
+
+/// Refuses a number of channels that groups can't share evenly.
+pub(super) fn check_division(l: &Lowering, channels: i64, what: &str, groups: i64) -> Result<(), Diagnostic> {
+    if groups < 1 || channels % groups != 0 {
+        return Err(l.error(format!("{channels} {what} can't be divided into {groups} groups")));
     }
     Ok(())
 }
@@ -152,7 +150,7 @@ fn add_nest(
     let [groups, outputs, inputs, ..] = kernel.weight.shape[..] else { unreachable!("a kernel has 5 axes") };
     let [rows, columns] = windows;
     let extents = [(groups * outputs) as i64, rows.outputs, columns.outputs];
-    let shape = l.checked_shape("the output", &extents)?;
+    let shape = l.shape(&extents)?;
     let output = l.output(0, &shape);
     let pixel = vec![Index::axis(G), Index::axis(IC), rows.index(Y, KY), columns.index(X, KX)];
     let left = input.reshaped(&[groups, inputs, input.shape[1], input.shape[2]]).at(pixel);

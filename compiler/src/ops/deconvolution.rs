@@ -9,8 +9,8 @@
 
 use super::Lowering;
 use super::activation::Activation;
-use super::contraction::{Contraction, without_group};
-use super::convolution::{check_groups, dynamic_bias, in_groups, refuse_int8};
+use super::contraction::{Contraction, weights_and_bias, without_group};
+use super::convolution::{check_division, check_groups, dynamic_bias, in_groups, refuse_int8};
 use super::lowering::axis;
 use super::window::{self, Padding, Shape};
 use crate::diagnostic::Diagnostic;
@@ -22,16 +22,11 @@ use crate::ncnn::{Layer, WeightReader, Weights};
 const MOST_PHASES: usize = 4096;
 
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    let parameters = &layer.parameters;
     refuse_int8(layer)?;
-    if parameters.int(28, 0) != 0 {
+    if layer.parameters.int(28, 0) != 0 {
         return Ok(Vec::new());
     }
-    let mut weights = vec![reader.tagged(reader.count(&[parameters.int(6, 0)])?)?];
-    if parameters.int(5, 0) != 0 {
-        weights.push(reader.raw(reader.count(&[parameters.int(0, 0)])?)?);
-    }
-    Ok(weights)
+    weights_and_bias(layer, reader, 6, 5)
 }
 
 pub(super) fn plain(l: &mut Lowering) -> Result<(), Diagnostic> {
@@ -82,9 +77,7 @@ fn deconvolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
     l.expect_blobs(inputs, inputs, 1)?;
     let input = window::image(l, &l.fixed_input(0)?)?;
     let channels = input.shape[0] as i64;
-    if groups < 1 || channels % groups != 0 {
-        return Err(l.error(format!("{channels} input channels can't be divided into {groups} groups")));
-    }
+    check_division(l, channels, "input channels", groups)?;
     let activation = Activation::of(l)?;
     let (shapes, weight, bias) = if dynamic {
         let blob = l.fixed_input(1)?;
@@ -112,7 +105,7 @@ fn deconvolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
     let outputs_per_group = weight.shape[if dynamic { 2 } else { 1 }];
     let [(height, top), (width, left)] = extents(l, &shapes, &input)?;
     let groups = groups as usize;
-    let shape = l.checked_shape("the output", &[(groups * outputs_per_group) as i64, height, width])?;
+    let shape = l.shape(&[(groups * outputs_per_group) as i64, height, width])?;
     let output = l.output(0, &shape);
     let rows = phases(shapes[0], shape[1], top);
     let columns = phases(shapes[1], shape[2], left);

@@ -133,7 +133,7 @@ fn add_nest(l: &mut Lowering, extents: [usize; 3], a: Access, b: Access, c: Opti
     let (alpha, beta) = (l.layer.parameters.float(0, 1.0), l.layer.parameters.float(1, 1.0));
     let transposed = l.layer.parameters.int(14, 0) != 0;
     let [rows, columns] = if transposed { [n, m] } else { [m, n] };
-    let matrix = l.checked_shape("the output", &[rows as i64, columns as i64])?;
+    let matrix = l.shape(&[rows as i64, columns as i64])?;
     let shape = if l.layer.parameters.int(11, 0) != 0 { vec![rows, 1, columns] } else { matrix };
     let output = l.output(0, &shape);
     let mut reads = vec![a, b];

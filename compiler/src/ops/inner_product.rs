@@ -5,7 +5,7 @@
 
 use super::Lowering;
 use super::activation::Activation;
-use super::contraction::Contraction;
+use super::contraction::{Contraction, weights_and_bias};
 use super::convolution::refuse_int8;
 use super::lowering::axis;
 use crate::diagnostic::Diagnostic;
@@ -14,18 +14,12 @@ use crate::ncnn::{Layer, WeightReader, Weights};
 
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
     refuse_int8(layer)?;
-    let parameters = &layer.parameters;
-    let mut weights = vec![reader.tagged(reader.count(&[parameters.int(2, 0)])?)?];
-    if parameters.int(1, 0) != 0 {
-        weights.push(reader.raw(reader.count(&[parameters.int(0, 0)])?)?);
-    }
-    Ok(weights)
+    weights_and_bias(layer, reader, 2, 1)
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     refuse_int8(l.layer)?;
-    l.expect_blobs(1, 1, 1)?;
-    let input = l.fixed_input(0)?;
+    let input = l.only_input()?;
     let biased = l.layer.parameters.int(1, 0) != 0;
     let outputs = i64::from(l.layer.parameters.int(0, 0));
     let weights = l.layer.weights.first().map_or(0, |weights| weights.len()) as i64;
@@ -66,7 +60,7 @@ fn of_rows(l: &mut Lowering, input: &View, rows: usize, biased: bool) -> Result<
     let inputs = input.shape[1];
     let (weight, bias, outputs) = operands(l, inputs, biased)?;
     let activation = Activation::of(l)?;
-    let shape = l.checked_shape("the output", &[rows as i64, outputs as i64])?;
+    let shape = l.shape(&[rows as i64, outputs as i64])?;
     let output = l.output(0, &shape);
     let contraction = Contraction {
         parallel: vec![axis("row", rows), axis("n", outputs)],

@@ -169,6 +169,22 @@ impl Groups {
         })
     }
 
+    /// Makes the output, of this shape: the difference from the mean over `sqrt(variance + epsilon)`, `* gamma + beta`.
+    fn standardise(
+        &self,
+        l: &mut Lowering,
+        shape: &[usize],
+        epsilon: f32,
+        gamma: Option<Access>,
+        beta: Option<Access>,
+    ) {
+        let mean = self.mean(l);
+        let scale = self.inverse_deviation(l, Some(&mean), root(epsilon));
+        let output = l.output(0, shape).reshaped(&self.input.shape);
+        let scales = std::iter::once(scale.at(self.of_element.clone())).chain(gamma).collect();
+        self.apply(l, &output, Some(&mean), scales, beta);
+    }
+
     /// Makes `output`: `((x - mean) * scale) * gamma + beta`, each where it is there.
     fn apply(&self, l: &mut Lowering, output: &View, mean: Option<&View>, scales: Vec<Access>, shift: Option<Access>) {
         let mut reads = vec![self.input.elementwise()];
@@ -258,11 +274,8 @@ pub(super) fn layer(l: &mut Lowering) -> Result<(), Diagnostic> {
     let epsilon = l.layer.parameters.float(1, 0.001);
     let gamma = learned(l, 0, &inner_shape, inner_index.clone())?;
     let beta = learned(l, 1, &inner_shape, inner_index)?;
-    let mean = groups.mean(l);
-    let scale = groups.inverse_deviation(l, Some(&mean), root(epsilon));
-    let output = l.output(0, &groups.input.shape);
-    let scales = std::iter::once(scale.at(groups.of_element.clone())).chain(gamma).collect();
-    groups.apply(l, &output, Some(&mean), scales, beta);
+    let shape = groups.input.shape.clone();
+    groups.standardise(l, &shape, epsilon, gamma, beta);
     Ok(())
 }
 
@@ -297,11 +310,8 @@ pub(super) fn group(l: &mut Lowering) -> Result<(), Diagnostic> {
     let beta = learned(l, 1, &[have], by_channel)?;
     l.tabulated(&input.shape[..1])?;
     let groups = Groups::of_outermost(input, count);
-    let mean = groups.mean(l);
-    let scale = groups.inverse_deviation(l, Some(&mean), root(epsilon));
-    let output = l.output(0, &groups.input.shape);
-    let scales = std::iter::once(scale.at(groups.of_element.clone())).chain(gamma).collect();
-    groups.apply(l, &output, Some(&mean), scales, beta);
+    let shape = groups.input.shape.clone();
+    groups.standardise(l, &shape, epsilon, gamma, beta);
     Ok(())
 }
 
@@ -314,11 +324,7 @@ pub(super) fn instance(l: &mut Lowering) -> Result<(), Diagnostic> {
     let gamma = learned(l, 0, &channels, by_channel.clone())?;
     let beta = learned(l, 1, &channels, by_channel)?;
     let groups = Groups::leading(seen, 1);
-    let mean = groups.mean(l);
-    let scale = groups.inverse_deviation(l, Some(&mean), root(epsilon));
-    let output = l.output(0, &input.shape).reshaped(&groups.input.shape);
-    let scales = std::iter::once(scale.at(groups.of_element.clone())).chain(gamma).collect();
-    groups.apply(l, &output, Some(&mean), scales, beta);
+    groups.standardise(l, &input.shape, epsilon, gamma, beta);
     Ok(())
 }
 

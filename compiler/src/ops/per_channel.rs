@@ -24,8 +24,7 @@ pub(super) fn batch_norm_weights(layer: &Layer, reader: &mut WeightReader) -> Re
 }
 
 pub(super) fn batch_norm(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, 1)?;
-    let input = l.fixed_input(0)?;
+    let input = l.only_input()?;
     let channels = input.shape[0];
     let epsilon = f64::from(l.layer.parameters.float(1, 0.0));
     let arrays: Vec<_> = l.layer.weights.iter().map(Weights::values).collect();
@@ -103,8 +102,7 @@ pub(super) fn bias_weights(layer: &Layer, reader: &mut WeightReader) -> Result<V
 }
 
 pub(super) fn bias(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, 1)?;
-    let input = l.fixed_input(0)?;
+    let input = l.only_input()?;
     let biases = i64::from(l.layer.parameters.int(0, 0));
     let bias = l.weight(0, "bias", &[biases])?;
     let read = match input.shape.len() {

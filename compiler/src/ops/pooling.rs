@@ -20,8 +20,7 @@ enum Method {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, 1)?;
-    let input = window::image(l, &l.fixed_input(0)?)?;
+    let input = window::image(l, &l.only_input()?)?;
     let method = match l.layer.parameters.int(0, 0) {
         0 => Method::Maximum,
         1 => Method::Mean,
@@ -55,7 +54,7 @@ fn windowed(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagno
     let shapes = shapes(l, input)?;
     let rows = shapes[0].on(l, "height", input.shape[1])?;
     let columns = shapes[1].on(l, "width", input.shape[2])?;
-    let shape = l.checked_shape("the output", &[input.shape[0] as i64, rows.outputs, columns.outputs])?;
+    let shape = l.shape(&[input.shape[0] as i64, rows.outputs, columns.outputs])?;
     let output = l.output(0, &shape);
     // A maximum over padding alone is -FLT_MAX in ncnn.
     let outside = if method == Method::Maximum { f32::MIN } else { 0.0 };
@@ -135,7 +134,7 @@ fn adaptive(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagno
     let [channels, rows, columns] = input.shape[..] else { unreachable!("an image has 3 axes") };
     let height = if height == -233 { rows as i64 } else { height };
     let width = if width == -233 { columns as i64 } else { width };
-    let shape = l.checked_shape("the output", &[channels as i64, height, width])?;
+    let shape = l.shape(&[channels as i64, height, width])?;
     if shape == input.shape {
         l.set_output(0, input.clone());
         return Ok(());

@@ -7,12 +7,12 @@ use super::Lowering;
 use super::activation::{clip as clip_formula, leaky_relu, relu as relu_formula};
 use super::per_channel::outermost;
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Expression, NodeId};
+use crate::expression::Expression;
 use crate::ncnn::{Layer, WeightReader, Weights};
 
 pub(super) fn relu(l: &mut Lowering) -> Result<(), Diagnostic> {
     let slope = l.layer.parameters.float(0, 0.0);
-    of_each(l, |e, x| {
+    l.pointwise(|e, x| {
         if slope == 0.0 {
             return relu_formula(e, x);
         }
@@ -24,20 +24,7 @@ pub(super) fn relu(l: &mut Lowering) -> Result<(), Diagnostic> {
 pub(super) fn clip(l: &mut Lowering) -> Result<(), Diagnostic> {
     let low = l.layer.parameters.float(0, f32::MIN);
     let high = l.layer.parameters.float(1, f32::MAX);
-    of_each(l, |e, x| clip_formula(e, x, low, high))
-}
-
-/// Makes the output `value` of each element of the input.
-fn of_each(l: &mut Lowering, value: impl FnOnce(&mut Expression, NodeId) -> NodeId) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, 1)?;
-    let input = l.fixed_input(0)?;
-    let output = l.output(0, &input.shape);
-    let value = Expression::new(|e| {
-        let x = e.read(0);
-        value(e, x)
-    });
-    l.map(&output, vec![input.elementwise()], value);
-    Ok(())
+    l.pointwise(|e, x| clip_formula(e, x, low, high))
 }
 
 pub(super) fn prelu_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
@@ -45,8 +32,7 @@ pub(super) fn prelu_weights(layer: &Layer, reader: &mut WeightReader) -> Result<
 }
 
 pub(super) fn prelu(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, 1)?;
-    let input = l.fixed_input(0)?;
+    let input = l.only_input()?;
     let slopes = i64::from(l.layer.parameters.int(0, 0));
     let extents = if slopes == 1 { [1] } else { [input.shape[0] as i64] };
     let slope = l.weight(0, "slope", &extents)?;

@@ -73,11 +73,7 @@ fn neutral(combine: Combine) -> f32 {
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.only_input()?;
-    let number = l.layer.parameters.int(0, 0);
-    let Some(row) = usize::try_from(number).ok().and_then(|number| OPERATIONS.get(number)) else {
-        let names: Vec<String> = OPERATIONS.iter().enumerate().map(|(i, row)| format!("{i} {}", row.name)).collect();
-        return Err(l.error(format!("there is no reduction {number}")).hint(names.join(", ")));
-    };
+    let row = l.chosen("reduction", &OPERATIONS, |row| row.name)?;
     let reduced = reduced_axes(l, input.shape.len())?;
     let kept: Vec<usize> = (0..input.shape.len()).filter(|axis| !reduced.contains(axis)).collect();
     let all = axes(&input.shape);

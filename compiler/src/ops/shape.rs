@@ -1,5 +1,5 @@
-//! What the shape rules of most layers share: which inputs and outputs there are, which axis a number means, whether a
-//! shape can be, and how a value is seen in another shape.
+//! What the rules of most layers share: which inputs and outputs there are, which axis or variant a number means, whether
+//! a shape can be, and how a value is seen in another shape.
 //!
 //! Must not know any layer.
 
@@ -63,6 +63,20 @@ impl Lowering<'_> {
     pub(super) fn only_input(&self) -> Result<View, Diagnostic> {
         self.expect_blobs(1, 1, 1)?;
         self.fixed_input(0)
+    }
+
+    /// The row of a table that parameter 0 chooses by its place; `what` is chosen among the rows' names.
+    pub(super) fn chosen<'t, T>(
+        &self,
+        what: &str,
+        table: &'t [T],
+        name: impl Fn(&T) -> &str,
+    ) -> Result<&'t T, Diagnostic> {
+        let number = self.layer.parameters.int(0, 0);
+        usize::try_from(number).ok().and_then(|number| table.get(number)).ok_or_else(|| {
+            let names: Vec<String> = table.iter().enumerate().map(|(i, row)| format!("{i} {}", name(row))).collect();
+            self.error(format!("there is no {what} {number}")).hint(names.join(", "))
+        })
     }
 
     /// The axis that a number means in a blob of this rank: 0 is the outermost, negative numbers count from the end.

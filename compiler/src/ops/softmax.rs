@@ -10,8 +10,7 @@ use crate::function::Function;
 use crate::graph::{Combine, Index, Nest, Reduction, View};
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, 1)?;
-    let input = l.fixed_input(0)?;
+    let input = l.only_input()?;
     let rank = input.shape.len();
     let wanted = l.layer.parameters.int(0, 0);
     if l.layer.parameters.int(1, 0) == 0 && wanted != 0 {

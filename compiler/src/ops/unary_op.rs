@@ -58,11 +58,6 @@ fn sign(e: &mut Expression, x: NodeId) -> NodeId {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let number = l.layer.parameters.int(0, 0);
-    let row = usize::try_from(number).ok().and_then(|number| OPERATIONS.get(number));
-    let Some((_, operation)) = row else {
-        let names: Vec<String> = OPERATIONS.iter().enumerate().map(|(i, (name, _))| format!("{i} {name}")).collect();
-        return Err(l.error(format!("there is no unary operation {number}")).hint(names.join(", ")));
-    };
+    let (_, operation) = l.chosen("unary operation", &OPERATIONS, |(name, _)| name)?;
     l.pointwise(operation)
 }

@@ -3,6 +3,7 @@
 use super::aarch64::{Aarch64, View};
 use super::label_number;
 use super::machine::{Base, Class, Flow, Instruction, Memory, Operand, Register, Role};
+use super::pool::directives;
 use std::collections::HashSet;
 
 macro_rules! opcodes {
@@ -92,14 +93,7 @@ pub fn print(code: &[Instruction<Aarch64>], pool: &[u32]) -> Vec<String> {
     let labels = code.iter().filter_map(Instruction::label).max().map_or(0, |label| label + 1);
     let mut printer = Printer { defined: HashSet::new(), pool: label_number(labels) };
     let mut lines: Vec<String> = code.iter().map(|instruction| printer.instruction(instruction)).collect();
-    if !pool.is_empty() {
-        lines.push(".balign 16".to_string());
-        lines.push(format!("{}:", printer.pool));
-        for words in pool.chunks(4) {
-            let words: Vec<String> = words.iter().map(|word| format!("0x{word:08x}")).collect();
-            lines.push(format!(".word {}", words.join(", ")));
-        }
-    }
+    lines.extend(directives(pool, printer.pool, 16, ".word"));
     lines
 }
 

@@ -1,4 +1,4 @@
-//! The literal pool of one kernel.
+//! The literal pool of one kernel, and how it is written.
 
 use super::machine::{Base, Memory};
 
@@ -31,4 +31,19 @@ impl Pool {
         let bytes = 4 * self.entry_words;
         Memory::new(Base::Pool, (position * bytes) as i64, bytes)
     }
+}
+
+/// The lines that put a pool's words, if there are any, under a label; `directive` is the assembler's for 32-bit words.
+pub fn directives(words: &[u32], label: usize, alignment_bytes: usize, directive: &str) -> Vec<String> {
+    /// Half an entry of the widest target: a line that can still be read.
+    const MOST_IN_LINE: usize = 8;
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let line = |words: &[u32]| {
+        let words: Vec<String> = words.iter().map(|word| format!("0x{word:08x}")).collect();
+        format!("{directive} {}", words.join(", "))
+    };
+    let head = [format!(".balign {alignment_bytes}"), format!("{label}:")];
+    head.into_iter().chain(words.chunks(MOST_IN_LINE.min(alignment_bytes / 4)).map(line)).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::label_number;
 use super::machine::{Base, Class, Instruction, Memory, Operand, Register};
+use super::pool::directives;
 use super::x86::{View, X86};
 use super::x86_opcode::{Opcode, Style};
 use std::collections::HashSet;
@@ -18,14 +19,7 @@ pub fn print(code: &[Instruction<X86>], pool: &[u32]) -> Vec<String> {
     let labels = code.iter().filter_map(Instruction::label).max().map_or(0, |label| label + 1);
     let mut printer = Printer { defined: HashSet::new(), pool: label_number(labels) };
     let mut lines: Vec<String> = code.iter().map(|instruction| printer.instruction(instruction)).collect();
-    if !pool.is_empty() {
-        lines.push(".balign 64".to_string());
-        lines.push(format!("{}:", printer.pool));
-        for words in pool.chunks(8) {
-            let words: Vec<String> = words.iter().map(|word| format!("0x{word:08x}")).collect();
-            lines.push(format!(".long {}", words.join(", ")));
-        }
-    }
+    lines.extend(directives(pool, printer.pool, 64, ".long"));
     lines
 }
 

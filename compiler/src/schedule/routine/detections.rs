@@ -1,7 +1,7 @@
 //! Non-maximum suppression: detections chosen and sorted by their scores.
 
 use super::scalars::{
-    Array, add, address, both, count_up, for_each, integer, less, load, not, smaller, store, variable,
+    Array, add, address, both, count_up, for_each, integer, less, load, not, smaller, store, variable, while_less,
 };
 use crate::expression::Expression;
 use crate::graph::Detections;
@@ -169,36 +169,22 @@ fn sort(b: &mut Builder, memory: &Memory, count: ValueId, key: &dyn Fn(&mut Buil
     let longest = integer(b, memory.order.records);
     let count = smaller(b, count, longest);
     let length = variable(b, one);
-    b.repeat_while(
-        |b| {
-            let length = b.get(length);
-            less(b, length, count)
-        },
-        |b| {
-            let run = b.get(length);
-            let start = variable(b, zero);
-            b.repeat_while(
-                |b| {
-                    let start = b.get(start);
-                    less(b, start, count)
-                },
-                |b| {
-                    let first = b.get(start);
-                    let middle = add(b, first, run);
-                    let end = add(b, middle, run);
-                    let (middle, end) = (smaller(b, middle, count), smaller(b, end, count));
-                    merge(b, memory, (first, middle, end), key);
-                    b.set(start, end);
-                },
-            );
-            for_each(b, zero, count, |b, i| {
-                let entry = load(b, memory.room, i, 0);
-                store(b, memory.order, i, 0, entry);
-            });
-            let twice = add(b, run, run);
-            b.set(length, twice);
-        },
-    );
+    while_less(b, length, count, |b, run| {
+        let start = variable(b, zero);
+        while_less(b, start, count, |b, first| {
+            let middle = add(b, first, run);
+            let end = add(b, middle, run);
+            let (middle, end) = (smaller(b, middle, count), smaller(b, end, count));
+            merge(b, memory, (first, middle, end), key);
+            b.set(start, end);
+        });
+        for_each(b, zero, count, |b, i| {
+            let entry = load(b, memory.room, i, 0);
+            store(b, memory.order, i, 0, entry);
+        });
+        let twice = add(b, run, run);
+        b.set(length, twice);
+    });
 }
 
 /// Merges two sorted runs of the order, `first..middle` and `middle..end`, into the same place of the room.

@@ -94,15 +94,27 @@ pub(super) fn count_up(b: &mut Builder, variable: VariableId) {
 /// Runs the body for each integer from `from` up to `end`.
 pub(super) fn for_each(b: &mut Builder, from: ValueId, end: ValueId, body: impl FnOnce(&mut Builder, ValueId)) {
     let counter = variable(b, from);
+    while_less(b, counter, end, |b, value| {
+        body(b, value);
+        count_up(b, counter);
+    });
+}
+
+/// Runs the body, which is given the variable's value, as long as that is less than `end`.
+pub(super) fn while_less(
+    b: &mut Builder,
+    variable: VariableId,
+    end: ValueId,
+    body: impl FnOnce(&mut Builder, ValueId),
+) {
     b.repeat_while(
         |b| {
-            let value = b.get(counter);
+            let value = b.get(variable);
             less(b, value, end)
         },
         |b| {
-            let value = b.get(counter);
+            let value = b.get(variable);
             body(b, value);
-            count_up(b, counter);
         },
     );
 }
