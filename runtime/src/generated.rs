@@ -128,17 +128,8 @@ impl<M: Memory> Session<M> {
     pub unsafe fn run<const N: usize>(&mut self, inputs: &[*const u32]) {
         let arena = self.memory.words();
         for step in self.program.steps {
-            debug_assert!(step.arguments.len() <= N, "{} has more arguments than were expected", step.name);
-            let mut buffers = [core::ptr::null_mut(); N];
-            for (buffer, argument) in buffers.iter_mut().zip(step.arguments) {
-                *buffer = match *argument {
-                    // SAFETY: the offset lies within the memory, as promised when the session was made.
-                    Argument::Arena(offset) => unsafe { arena.add(offset) },
-                    // SAFETY: as above.
-                    Argument::Constants(offset) => unsafe { self.constants.add(offset).cast_mut() },
-                    Argument::Input(number) => inputs[number].cast_mut(),
-                };
-            }
+            // SAFETY: as promised here and when the session was made.
+            let buffers = unsafe { buffers::<N>(step, arena, self.constants, inputs) };
             let call = Call { kernel: step.kernel, buffers: &buffers, tasks: step.tasks };
             #[cfg(feature = "std")]
             match &mut self.pool {
@@ -147,6 +138,23 @@ impl<M: Memory> Session<M> {
             }
             #[cfg(not(feature = "std"))]
             call.run(0, call.tasks);
+        }
+    }
+
+    /// Hands every step to `visit`, which carries it out at least once: for measurements of single steps.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    pub unsafe fn visit<const N: usize>(
+        &mut self,
+        inputs: &[*const u32],
+        mut visit: impl FnMut(&'static Step, &Call<'_>),
+    ) {
+        let arena = self.memory.words();
+        for step in self.program.steps {
+            // SAFETY: as promised here and when the session was made.
+            let buffers = unsafe { buffers::<N>(step, arena, self.constants, inputs) };
+            visit(step, &Call { kernel: step.kernel, buffers: &buffers, tasks: step.tasks });
         }
     }
 
@@ -168,4 +176,29 @@ impl<M: Memory> Session<M> {
     pub fn instruction_set(&self) -> InstructionSet {
         self.program.instruction_set
     }
+}
+
+/// Where a step's buffers lie.
+///
+/// # Safety
+/// The offsets of its arguments lie within the arena and the constants, and there are as many inputs as it names.
+#[inline]
+unsafe fn buffers<const N: usize>(
+    step: &Step,
+    arena: *mut u32,
+    constants: *const u32,
+    inputs: &[*const u32],
+) -> [*mut u32; N] {
+    debug_assert!(step.arguments.len() <= N, "{} has more arguments than were expected", step.name);
+    let mut buffers = [core::ptr::null_mut(); N];
+    for (buffer, argument) in buffers.iter_mut().zip(step.arguments) {
+        *buffer = match *argument {
+            // SAFETY: it lies within the arena, as the caller promises.
+            Argument::Arena(offset) => unsafe { arena.add(offset) },
+            // SAFETY: the same for the constants.
+            Argument::Constants(offset) => unsafe { constants.add(offset).cast_mut() },
+            Argument::Input(number) => inputs[number].cast_mut(),
+        };
+    }
+    buffers
 }
