@@ -61,6 +61,11 @@ impl Blob {
 }
 
 impl Case {
+    /// Whether all inputs are fed.
+    pub fn is_fed(&self) -> bool {
+        self.inputs.iter().all(Blob::is_fed)
+    }
+
     /// Compares one value per output, in the order of [`Case::outputs`].
     ///
     /// # Errors

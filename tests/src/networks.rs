@@ -1,6 +1,6 @@
 //! Whole networks with the outputs of the real ncnn: its benchmark networks with drawn weights, and pretrained ones.
 
-use crate::compare::Tolerance;
+use crate::compare::{Tolerance, compare};
 use crate::npy::Tensor;
 use crate::synth;
 use serde::Deserialize;
@@ -56,6 +56,16 @@ impl Expected {
     /// Reads the file.
     pub fn read(&self) -> Tensor {
         Tensor::read(&self.path)
+    }
+
+    /// Judges what came out.
+    ///
+    /// # Errors
+    ///
+    /// The blob and what is wrong with it.
+    pub fn check(&self, got: &Tensor) -> Result<(), String> {
+        let compared = compare(got, &self.read(), self.tolerance);
+        compared.map(drop).map_err(|problem| format!("{}: {problem}", self.name))
     }
 }
 

@@ -4,9 +4,10 @@ use crate::cases::Case;
 use crate::networks::Network;
 use crate::npy::{Tensor, Type};
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
+use ncnnc_compiler::diagnostic::Diagnostic;
+use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::mode::Mode;
-use ncnnc_compiler::plan::Plan;
-use ncnnc_compiler::plan::Value;
+use ncnnc_compiler::plan::{Plan, Value};
 use ncnnc_targets::Target;
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,19 +23,34 @@ pub struct Planned {
 /// A case, compiled; nothing where an input is never fed, or where the compiler refuses the model, which other tests
 /// judge.
 pub fn plan_case(case: &Case, mode: Mode, targets: &[&'static Target]) -> Option<Planned> {
-    if case.inputs.iter().any(|input| !input.is_fed()) {
+    if !case.is_fed() {
         return None;
     }
-    let options = Options {
-        shapes: case.inputs.iter().map(|input| (input.name.clone(), input.shape.clone())).collect(),
-        outputs: case.outputs.iter().map(|output| output.name.clone()).collect(),
-        mode,
-    };
+    let options = Options { shapes: case_shapes(case), outputs: case_outputs(case), mode };
     let compiled = plan_files(&case.id, &read(&case.param), &read(&case.bin), &options, targets).ok()?;
-    let graph = &compiled.plan.graph;
-    let input = |name: &String| case.inputs.iter().find(|input| input.name == *name).expect("every input is fed");
-    let inputs = graph.inputs.iter().map(|id| input(&graph.tensor(*id).name).read().words).collect();
+    let inputs = case_inputs(case, &compiled.plan.graph);
     Some(Planned { compiled, inputs })
+}
+
+/// The shapes of a case's inputs, by name.
+pub(crate) fn case_shapes(case: &Case) -> HashMap<String, Vec<usize>> {
+    case.inputs.iter().map(|input| (input.name.clone(), input.shape.clone())).collect()
+}
+
+/// The names of a case's outputs.
+pub(crate) fn case_outputs(case: &Case) -> Vec<String> {
+    case.outputs.iter().map(|output| output.name.clone()).collect()
+}
+
+/// What to feed the graph of a case, in the graph's order.
+pub(crate) fn case_inputs(case: &Case, graph: &Graph) -> Vec<Vec<u32>> {
+    let input = |name: &String| case.inputs.iter().find(|input| input.name == *name).expect("every input is fed");
+    graph.inputs.iter().map(|id| input(&graph.tensor(*id).name).read().words).collect()
+}
+
+/// The shape of a network's input, by name.
+pub(crate) fn network_shapes(network: &Network) -> HashMap<String, Vec<usize>> {
+    HashMap::from([(network.input.clone(), network.input_shape.clone())])
 }
 
 /// A network, compiled, with its outputs and the blobs inside it that are known.
@@ -44,11 +60,8 @@ pub fn plan_case(case: &Case, mode: Mode, targets: &[&'static Target]) -> Option
 /// What the compiler says where it refuses the model.
 pub fn plan_network(network: &Network, mode: Mode, targets: &[&'static Target]) -> Result<Planned, String> {
     let expected = network.outputs.iter().chain(&network.extra);
-    let options = Options {
-        shapes: HashMap::from([(network.input.clone(), network.input_shape.clone())]),
-        outputs: expected.map(|blob| blob.name.clone()).collect(),
-        mode,
-    };
+    let options =
+        Options { shapes: network_shapes(network), outputs: expected.map(|blob| blob.name.clone()).collect(), mode };
     let compiled = plan_files(&network.name, &read(&network.param), &network.weights(), &options, targets)?;
     Ok(Planned { compiled, inputs: vec![network.input_tensor().words] })
 }
@@ -66,8 +79,12 @@ pub fn plan_files(
     targets: &[&'static Target],
 ) -> Result<Compiled, String> {
     let file = |bytes| File { path: name, bytes };
-    compile(file(param), file(weights), options, targets)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    compile(file(param), file(weights), options, targets).map_err(one_text)
+}
+
+/// All that is wrong with a model.
+pub(crate) fn one_text(problems: Vec<Diagnostic>) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// The outputs of these names among the values of all outputs. ncnn's empty blobs have the shape `[0]`, whatever their

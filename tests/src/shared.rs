@@ -29,6 +29,11 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
     }
 }
 
+/// Whether an environment variable is 1.
+pub fn is_on(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
+}
+
 /// The root of this workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a member of the workspace")

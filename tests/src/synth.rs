@@ -5,6 +5,7 @@
 //! u in [0, 1), and s = 2u - 1. A weight is s times an amplitude, computed in f64 and rounded to f32 once, with one
 //! rounding of the product. Reads param files with a reader of its own, which trusts them.
 
+use crate::random::Random;
 use std::collections::BTreeMap;
 
 /// What the input's seed differs from the weights' by.
@@ -98,7 +99,7 @@ pub fn synth(param_text: &str, seed: u64, gain: f64) -> Vec<u8> {
 ///
 /// When a layer's weights are not defined here.
 pub fn synth_layers(layers: &[Layer], seed: u64, gain: f64) -> Vec<u8> {
-    let mut writer = Writer { stream: Stream { state: seed }, bytes: Vec::new(), gain };
+    let mut writer = Writer { stream: Stream(Random(seed)), bytes: Vec::new(), gain };
     for layer in layers {
         writer.layer(layer);
     }
@@ -107,25 +108,18 @@ pub fn synth_layers(layers: &[Layer], seed: u64, gain: f64) -> Vec<u8> {
 
 /// `count` values in [-1, 1) to feed a network whose weights were drawn with `seed`.
 pub fn input_tensor(seed: u64, count: usize) -> Vec<f32> {
-    let mut stream = Stream { state: seed ^ INPUT_SEED };
+    let mut stream = Stream(Random(seed ^ INPUT_SEED));
     (0..count).map(|_| stream.signed()).collect()
 }
 
 /// The generator.
-struct Stream {
-    state: u64,
-}
+struct Stream(Random);
 
 impl Stream {
     /// The next u: a multiple of 2^-24 in [0, 1).
     fn unit(&mut self) -> f32 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
         // 24 bits: exact in f32, and so is the product.
-        (z >> 40) as f32 * UNIT_STEP
+        (self.0.bits() >> 40) as f32 * UNIT_STEP
     }
 
     /// The next s = 2u - 1, exact.
@@ -346,7 +340,7 @@ ReLU             beyond_the_count 1 1 p q
 
     #[test]
     fn draws_follow_the_published_vector() {
-        let mut stream = Stream { state: 1 };
+        let mut stream = Stream(Random(1));
         let bits = [0; 4].map(|_: u32| stream.unit().to_bits());
         assert_eq!(bits, [0x3f11_0a2d, 0x3f3e_eb8d, 0x3f78_93a2, 0x3ee3_830c]);
     }

@@ -3,6 +3,7 @@
 use ncnnc::{Arena, InstructionSet, Options};
 use ncnnc_compiler::instruction::Instruction;
 use ncnnc_compiler::kernel::interpret_program;
+use ncnnc_tests::random::Random;
 
 #[path = "../src/programs.rs"]
 mod programs;
@@ -11,18 +12,6 @@ include!(concat!(env!("OUT_DIR"), "/emitted.rs"));
 
 fn program(name: &str) -> ncnnc_compiler::kernel::Program {
     programs::all().into_iter().find(|(other, _)| *other == name).expect("it is in the list").1
-}
-
-/// Any bits at all, the same in every run (splitmix64).
-fn random(seed: u64) -> impl FnMut() -> u32 {
-    let mut state = seed;
-    move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z >> 32) as u32
-    }
 }
 
 fn same(got: &[f32], expected: &[u32]) -> bool {
@@ -34,10 +23,10 @@ fn same(got: &[f32], expected: &[u32]) -> bool {
 fn every_instruction_means_what_the_table_says() {
     let program = program("Arithmetic");
     let mut model = Arithmetic::new();
-    let mut next = random(1);
+    let mut random = Random(1);
     for round in 0..200 {
         let inputs: Vec<Vec<u32>> =
-            (0..2).map(|_| (0..programs::VECTORS * 4).map(|_| next() >> (round % 3)).collect()).collect();
+            (0..2).map(|_| (0..programs::VECTORS * 4).map(|_| random.word() >> (round % 3)).collect()).collect();
         let expected = interpret_program(&program, &inputs);
         let values: Vec<[f32; programs::VECTORS * 4]> =
             inputs.iter().map(|words| std::array::from_fn(|i| f32::from_bits(words[i]))).collect();
@@ -49,10 +38,10 @@ fn every_instruction_means_what_the_table_says() {
 
 #[test]
 fn the_runtime_knows_exactly_the_instructions_of_the_table() {
-    let mut next = random(2);
+    let mut random = Random(2);
     for instruction in Instruction::ALL {
         for _ in 0..10_000 {
-            let operands: Vec<u32> = (0..instruction.arity()).map(|_| next()).collect();
+            let operands: Vec<u32> = (0..instruction.arity()).map(|_| random.word()).collect();
             let got = ncnnc::words::by_name(instruction.text(), &operands)
                 .unwrap_or_else(|| panic!("the runtime lacks {}", instruction.text()));
             let expected = instruction.lane(&operands);

@@ -3,6 +3,7 @@
 
 use ncnnc_compiler::expression::{Expression, Node};
 use ncnnc_compiler::function::Function;
+use ncnnc_tests::shared::is_on;
 
 /// Arguments evaluated at once.
 const LANES: usize = 512;
@@ -92,7 +93,7 @@ fn worst(function: Function, from: u64, stride: u64) -> (f64, u32) {
 
 /// [`worst`] over the whole range, on every processor.
 fn measure(function: Function) -> (f64, u32) {
-    let full = std::env::var_os("NCNNC_FULL").is_some_and(|v| v == "1");
+    let full = is_on("NCNNC_FULL");
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let stride = if full { 1 } else { STRIDE };
     std::thread::scope(|scope| {

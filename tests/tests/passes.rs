@@ -1,31 +1,26 @@
 //! Passes that don't change bits don't, and those that do stay within ncnn's tolerance.
+//!
+//! Small networks always; `NCNNC_FULL=1` takes all.
 
-mod lowered;
-
-use lowered::{Lowered, lower, lower_case, read};
-use ncnnc_compiler::graph::{Graph, Operation};
+use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::passes;
-use ncnnc_compiler::plan::{Plan, Value, interpret};
+use ncnnc_compiler::plan::{Plan, interpret};
 use ncnnc_tests::cases::read_cases;
-use ncnnc_tests::compare::compare;
+use ncnnc_tests::lowered::{Lowered, SMALL_NETWORK_MACS, known_case, lower_network, read_model};
 use ncnnc_tests::networks::{Network, benchmark, pretrained};
-use ncnnc_tests::npy::{Tensor, Type};
-use ncnnc_tests::shared::shared;
-use std::collections::HashMap;
+use ncnnc_tests::planned::{named_outputs, same};
+use ncnnc_tests::shared::{is_on, shared};
 
-/// Multiply-adds of a network up to which it is interpreted three times over. `NCNNC_FULL=1` takes all.
-const SMALL_NETWORK_MACS: u64 = 150_000_000;
+/// The plan of a graph as it is.
+fn plan(graph: &Graph) -> Plan {
+    Plan::new(graph.clone(), Mode::Strict)
+}
 
-/// The outputs' shapes and words, every NaN the same.
-fn outputs(graph: &Graph, inputs: &[Vec<u32>]) -> Vec<Value> {
-    let mut values = interpret(&Plan::new(graph.clone(), Mode::Strict), inputs);
-    for word in values.iter_mut().flat_map(|value| &mut value.words) {
-        if f32::from_bits(*word).is_nan() {
-            *word = f32::NAN.to_bits();
-        }
-    }
-    values
+/// Whether two graphs put out the same bits.
+fn agree(a: &Graph, b: &Graph, inputs: &[Vec<u32>]) -> bool {
+    let (a, b) = (interpret(&plan(a), inputs), interpret(&plan(b), inputs));
+    a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| same(a, b))
 }
 
 /// The graph after the passes of a mode, and how often each of them did something.
@@ -39,20 +34,16 @@ fn passed(graph: &Graph, mode: Mode) -> (Graph, String) {
     (graph, text)
 }
 
-fn macs(graph: &Graph) -> u64 {
-    graph.operations.iter().map(Operation::macs).sum()
-}
-
 #[test]
 fn strict_passes_keep_every_bit_of_every_case() {
     let Some(folder) = shared("conformance/layers") else { return };
     let (mut checked, mut changed) = (0, 0);
     for case in read_cases(&folder, |_| true) {
-        let Some(Lowered { graph, inputs }) = lower_case(&case) else { continue };
+        let Some(Lowered { graph, inputs }) = known_case(&case) else { continue };
         let (after, _) = passed(&graph, Mode::Strict);
         changed += usize::from(after != graph);
         checked += 1;
-        assert!(outputs(&graph, &inputs) == outputs(&after, &inputs), "{}:\n{graph}\nbecame\n{after}", case.id);
+        assert!(agree(&graph, &after, &inputs), "{}:\n{graph}\nbecame\n{after}", case.id);
     }
     println!("{checked} cases, {changed} of them changed");
     assert!(checked > 0 && changed > 0);
@@ -63,49 +54,38 @@ fn fast_passes_stay_within_the_tolerance_of_every_case() {
     let Some(folder) = shared("conformance/layers") else { return };
     let mut checked = 0;
     for case in read_cases(&folder, |_| true) {
-        let Some(Lowered { graph, inputs }) = lower_case(&case) else { continue };
+        let Some(Lowered { graph, inputs }) = known_case(&case) else { continue };
         let (after, _) = passed(&graph, Mode::Fast);
-        let found = outputs(&after, &inputs);
-        let named = |name: &String| {
-            let at = after.outputs.iter().position(|output| output.name == *name).expect("asked for");
-            let Value { shape, words } = found[at].clone();
-            // ncnn's empty blobs have the shape `[0]`, whatever their rank.
-            let shape = if words.is_empty() { vec![0] } else { shape };
-            Tensor::new(&shape, Type::Float, words)
-        };
-        let tensors: Vec<Tensor> = case.outputs.iter().map(|output| named(&output.name)).collect();
+        let plan = plan(&after);
+        let found = interpret(&plan, &inputs);
+        let tensors = named_outputs(&plan, &found, case.outputs.iter().map(|output| output.name.as_str()));
         case.check(&tensors).expect("within the tolerance");
         checked += 1;
     }
     assert!(checked > 0);
 }
 
-/// The graph of a network; nothing where the compiler refuses it, which is for the conformance test to complain of.
-fn lower_network(network: &Network) -> Option<Lowered> {
-    let shapes = HashMap::from([(network.input.clone(), network.input_shape.clone())]);
-    let names: Vec<String> = network.outputs.iter().map(|blob| blob.name.clone()).collect();
-    let graph = lower(&network.name, &read(&network.param), &network.weights(), shapes, &names)?;
-    Some(Lowered { graph, inputs: vec![network.input_tensor().words] })
-}
-
+/// Whether the network was checked: the compiler knows its layers, and it is small enough.
 fn check_network(network: &Network) -> bool {
-    let Some(Lowered { graph, inputs }) = lower_network(network) else { return false };
-    let full = std::env::var_os("NCNNC_FULL").is_some_and(|value| value == "1");
-    if macs(&graph) > SMALL_NETWORK_MACS && !full {
+    let names: Vec<String> = network.outputs.iter().map(|blob| blob.name.clone()).collect();
+    let lowered = read_model(&network.name, &network.param).and_then(|model| lower_network(network, model, &names));
+    // What the compiler refuses is for the conformance test to complain of.
+    let Ok(lowered) = lowered else { return false };
+    if lowered.macs() > SMALL_NETWORK_MACS && !is_on("NCNNC_FULL") {
         return false;
     }
+    let Lowered { graph, inputs } = lowered;
     let (strict, what) = passed(&graph, Mode::Strict);
     let sizes = (graph.operations.len(), strict.operations.len());
     println!("{}: {} operations become {}: {what}", network.name, sizes.0, sizes.1);
     assert!(sizes.1 < sizes.0, "{}: a network always has something to fuse", network.name);
-    assert!(outputs(&graph, &inputs) == outputs(&strict, &inputs), "{}: bits differ", network.name);
+    assert!(agree(&graph, &strict, &inputs), "{}: bits differ", network.name);
     let (fast, what) = passed(&graph, Mode::Fast);
     println!("{}: in fast mode {}: {what}", network.name, fast.operations.len());
-    for (value, output) in outputs(&fast, &inputs).into_iter().zip(&fast.outputs) {
-        let want = network.outputs.iter().find(|blob| blob.name == output.name).expect("asked for");
-        let got = Tensor::new(&value.shape, Type::Float, value.words);
-        compare(&got, &want.read(), want.tolerance)
-            .unwrap_or_else(|problem| panic!("{}: {}: {problem}", network.name, want.name));
+    let plan = plan(&fast);
+    let tensors = named_outputs(&plan, &interpret(&plan, &inputs), names.iter().map(String::as_str));
+    for (got, want) in tensors.iter().zip(&network.outputs) {
+        want.check(got).unwrap_or_else(|problem| panic!("{}: {problem}", network.name));
     }
     true
 }

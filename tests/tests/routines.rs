@@ -1,14 +1,13 @@
 //! Routines: the kernel equals the interpreter bit for bit, on ncnn's cases and on whatever data there may be.
 
-mod lowered;
-
-use lowered::{Lowered, lower_case};
 use ncnnc_compiler::graph::{Crop, Detections, Element, Graph, Operation, Output, Routine, RoutineKind, Source, View};
 use ncnnc_compiler::kernel::interpret_kernel;
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::plan::{Plan, Value, interpret};
 use ncnnc_compiler::schedule::routine;
 use ncnnc_tests::cases::read_cases;
+use ncnnc_tests::lowered::{Lowered, known_case};
+use ncnnc_tests::random::Random;
 use ncnnc_tests::shared::shared;
 
 /// What a buffer holds before anything has been written: a NaN.
@@ -35,7 +34,7 @@ fn kernels_equal_the_interpreter_on_every_case() {
     let Some(folder) = shared("conformance/layers") else { return };
     let mut checked = 0;
     for case in read_cases(&folder, |layer| layer == "Crop" || layer.ends_with("DetectionOutput")) {
-        let Some(Lowered { graph, inputs }) = lower_case(&case) else { continue };
+        let Some(Lowered { graph, inputs }) = known_case(&case) else { continue };
         let routine = graph.operations.iter().find_map(|operation| match operation {
             Operation::Routine(routine) => Some(routine.clone()),
             Operation::Nest(_) => None,
@@ -82,25 +81,9 @@ fn check(graph: &Graph, reads: &[Vec<u32>]) -> Value {
     want
 }
 
-/// splitmix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    /// A float from a small set, so that ties are common, or anything at all.
-    fn float(&mut self, wild: bool) -> u32 {
-        if wild && self.below(4) == 0 { self.next() as u32 } else { (self.below(9) as f32 * 0.125).to_bits() }
-    }
+/// A float from a small set, so that ties are common, or anything at all.
+fn float(random: &mut Random, wild: bool) -> u32 {
+    if wild && random.below(4) == 0 { random.word() } else { (random.below(9) as f32 * 0.125).to_bits() }
 }
 
 fn detections(groups: usize, candidates: usize) -> Detections {
@@ -140,7 +123,7 @@ fn detections_agree_on_any_data() {
         let graph = detection_graph(kind, labels);
         let wild = round % 2 == 1;
         let reads: Vec<Vec<u32>> = [4 * candidates, candidates, groups * candidates, groups * labels]
-            .map(|words| (0..words).map(|_| random.float(wild)).collect())
+            .map(|words| (0..words).map(|_| float(&mut random, wild)).collect())
             .to_vec();
         found += check(&graph, &reads).shape[0];
     }
@@ -178,9 +161,8 @@ fn crops_agree_on_any_data() {
         let reads: [(&[usize], Element); 2] = [(&shape, Element::F32), (&[2 * rank], Element::I32)];
         let graph = alone(RoutineKind::Crop(kind), &reads, &shape);
         let elements = (0..shape.iter().product::<usize>()).map(|i| i as u32).collect();
-        let integers = (0..2 * rank)
-            .map(|_| if random.below(5) == 0 { random.next() as u32 } else { random.below(5) as u32 })
-            .collect();
+        let integers =
+            (0..2 * rank).map(|_| if random.below(5) == 0 { random.word() } else { random.below(5) as u32 }).collect();
         check(&graph, &[elements, integers]);
     }
 }

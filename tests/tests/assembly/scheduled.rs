@@ -2,32 +2,13 @@
 
 use super::machine::Case;
 use ncnnc_compiler::kernel::{Argument, Kernel, Program, interpret_kernel};
-use ncnnc_compiler::ncnn;
+use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::ops;
-use ncnnc_compiler::plan::{Mode, Plan};
-use ncnnc_compiler::schedule::{Constants, schedule};
 use ncnnc_targets::Target;
-use ncnnc_tests::cases::{self, read_cases};
+use ncnnc_tests::cases::read_cases;
+use ncnnc_tests::planned::{Planned, plan_case};
 use ncnnc_tests::shared::shared;
-use std::collections::{HashMap, HashSet};
-
-/// The plan of a case and its inputs; nothing where the compiler refuses it, which other tests judge.
-fn plan(case: &cases::Case) -> Option<(Plan, Vec<Vec<u32>>)> {
-    let read = |path: &std::path::Path| std::fs::read(path).expect("the case's file");
-    let mut model = ncnn::read_param(&case.id, &read(&case.param)).ok()?;
-    if case.inputs.iter().any(|input| !input.is_fed()) {
-        return None;
-    }
-    let shapes: HashMap<_, _> = case.inputs.iter().map(|input| (input.name.clone(), input.shape.clone())).collect();
-    ops::read_weights(&mut model, &case.id, &read(&case.bin)).ok()?;
-    let plan = Plan::new(ops::lower(&model, &shapes, &[]).ok()?, Mode::Strict);
-    let inputs = plan.graph.inputs.iter().map(|id| {
-        let name = &plan.graph.tensor(*id).name;
-        case.inputs.iter().find(|input| input.name == *name).expect("every input is fed").read().words
-    });
-    let inputs = inputs.collect();
-    Some((plan, inputs))
-}
+use std::collections::HashSet;
 
 /// Runs a program, and keeps every kernel not seen before with the words it is called on.
 fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, kept: &mut Vec<Case>) {
@@ -66,11 +47,10 @@ pub fn all(target: &'static Target) -> Vec<Case> {
     let Some(folder) = shared("conformance/layers") else { return Vec::new() };
     let (mut seen, mut kept) = (HashSet::new(), Vec::new());
     for case in &read_cases(&folder, |layer| ops::operator(layer).is_some()) {
-        let Some((plan, inputs)) = plan(case) else { continue };
-        let mut constants = Constants::default();
-        let mut program = schedule(&plan, target, &mut constants);
-        program.constants = constants.finish();
-        record(&program, &inputs, &mut seen, &mut kept);
+        let Some(Planned { compiled, inputs }) = plan_case(case, Mode::Strict, &[target]) else { continue };
+        for (_, program) in &compiled.programs {
+            record(program, &inputs, &mut seen, &mut kept);
+        }
     }
     assert!(!kept.is_empty(), "no case has a kernel");
     kept
