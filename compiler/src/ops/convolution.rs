@@ -13,6 +13,19 @@ use super::window::{self, Window};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Index, View};
 use crate::ncnn::{Layer, WeightReader, Weights};
+use loops::{G, IC, KX, KY, OC, X, Y};
+
+/// The loops of a convolution's nest, transposed or not: group, output channel within it, row and column of the output;
+/// then those of the sum: input channel within the group, row and column of the kernel.
+pub(super) mod loops {
+    pub const G: usize = 0;
+    pub const OC: usize = 1;
+    pub const Y: usize = 2;
+    pub const X: usize = 3;
+    pub const IC: usize = 4;
+    pub const KY: usize = 5;
+    pub const KX: usize = 6;
+}
 
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
     refuse_int8(layer)?;
@@ -140,13 +153,6 @@ fn add_nest(
     windows: [Window; 2],
     activation: Activation,
 ) -> Result<(), Diagnostic> {
-    const G: usize = 0;
-    const OC: usize = 1;
-    const Y: usize = 2;
-    const X: usize = 3;
-    const IC: usize = 4;
-    const KY: usize = 5;
-    const KX: usize = 6;
     let [groups, outputs, inputs, ..] = kernel.weight.shape[..] else { unreachable!("a kernel has 5 axes") };
     let [rows, columns] = windows;
     let extents = [(groups * outputs) as i64, rows.outputs, columns.outputs];

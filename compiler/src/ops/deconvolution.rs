@@ -10,6 +10,7 @@
 use super::Lowering;
 use super::activation::Activation;
 use super::contraction::{Contraction, weights_and_bias, without_group};
+use super::convolution::loops::{G, IC, KX, KY, OC, X, Y};
 use super::convolution::{check_division, check_groups, dynamic_bias, in_groups, refuse_int8};
 use super::lowering::axis;
 use super::window::{self, Padding, Shape};
@@ -186,13 +187,6 @@ fn greatest_common_divisor(a: i64, b: i64) -> i64 {
 
 impl Layout {
     fn add_phase(&self, l: &mut Lowering, row: Phase, column: Phase) {
-        const G: usize = 0;
-        const OC: usize = 1;
-        const Y: usize = 2;
-        const X: usize = 3;
-        const IC: usize = 4;
-        const KY: usize = 5;
-        const KX: usize = 6;
         let written = |phase: Phase, at| Index::constant(phase.first as i64).plus(at, phase.stride as i64);
         let write = self.output.at(vec![Index::axis(G), Index::axis(OC), written(row, Y), written(column, X)]);
         let bias = self.bias.as_ref().map(|bias| bias.at(vec![Index::axis(G), Index::axis(OC)]));

@@ -12,6 +12,13 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Access, Axis, Combine, Index, Nest, Reduction, View};
 
+/// The loops of a nest: channel, row and column of the result, row and column of the window.
+const C: usize = 0;
+const Y: usize = 1;
+const X: usize = 2;
+const KY: usize = 3;
+const KX: usize = 4;
+
 /// What becomes of a window.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
@@ -46,11 +53,6 @@ fn global(l: &mut Lowering, input: &View, method: Method) {
 }
 
 fn windowed(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagnostic> {
-    const C: usize = 0;
-    const Y: usize = 1;
-    const X: usize = 2;
-    const KY: usize = 3;
-    const KX: usize = 4;
     let shapes = shapes(l, input)?;
     let rows = shapes[0].on(l, "height", input.shape[1])?;
     let columns = shapes[1].on(l, "width", input.shape[2])?;
@@ -124,11 +126,6 @@ fn counted(l: &Lowering, window: &Window, side: &str, extent: usize) -> Vec<f32>
 /// Windows that divide the input evenly: output `i` of `n` sees the elements from `floor(i m / n)` up to
 /// `ceil((i + 1) m / n)` of `m`. Windows of equal size are one nest.
 fn adaptive(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagnostic> {
-    const C: usize = 0;
-    const Y: usize = 1;
-    const X: usize = 2;
-    const KY: usize = 3;
-    const KX: usize = 4;
     let width = i64::from(l.layer.parameters.int(8, 0));
     let height = i64::from(l.layer.parameters.int(18, width as i32));
     let [channels, rows, columns] = input.shape[..] else { unreachable!("an image has 3 axes") };
