@@ -388,7 +388,7 @@ impl Tiling<'_> {
         let write = &self.loops.write;
         let side_by_side = [extent, BLOCK].iter().any(|run| write.position.runs_along(channel, extent, *run, 1));
         let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
-        if side_by_side && (self.loops.padded || there == lanes) {
+        if side_by_side && (self.loops.padded == Some(channel) || there == lanes) {
             let address = frame.address(write);
             return frame.builder.store(address, value);
         }

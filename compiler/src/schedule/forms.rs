@@ -88,7 +88,12 @@ impl Forms {
         let possible = writers[&tensor]
             .iter()
             .all(|writer| Position::new(&writer.write, shape, blocks, &extents(writer)).is_some());
-        let wanted = contraction.is_some()
+        let channels_side_by_side = |contraction: &Contraction| {
+            let (channel, extents) = (contraction.channel, extents(nest));
+            Position::new(&nest.write, shape, blocks, &extents)
+                .is_some_and(|position| position.runs_along(channel, extents[channel], BLOCK, 1))
+        };
+        let wanted = contraction.is_some_and(channels_side_by_side)
             || nest.reads.iter().any(|read| {
                 let from = &graph.tensor(read.tensor).shape;
                 self.primary(read.tensor) == Form::Blocks && Position::new(read, from, blocks, &extents(nest)).is_some()

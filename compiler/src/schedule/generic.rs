@@ -33,9 +33,8 @@ pub struct Loops<'n> {
     pub store: Expression,
     /// Where it is stored.
     pub write: Operand,
-    /// Whether lanes beyond the last iteration of the vector axis may be read and written, since every place a vector
-    /// goes to or comes from has room for them.
-    pub padded: bool,
+    /// The axis, if there is one, behind whose last iteration the lanes of its last block may be read and written.
+    pub padded: Option<usize>,
 }
 
 /// The axis that vectors run along.
@@ -63,7 +62,7 @@ impl Loops<'_> {
                         && reads.into_iter().all(|(read, _)| !self.stands_in_the_way(&read.position, vector))
                 };
                 let run = if fits(extent) { extent } else { BLOCK };
-                let long_enough = extent >= lanes || (self.padded && run == BLOCK);
+                let long_enough = extent >= lanes || (self.padded == Some(axis) && run == BLOCK);
                 (long_enough && fits(run)).then_some(VectorAxis { axis, run })
             })
             .max_by_key(|vector| self.extents[vector.axis])
@@ -108,7 +107,7 @@ impl Loops<'_> {
             .map(Outermost::Axis);
         let Some(vector) = vector else { return other.unwrap_or(Outermost::Nothing) };
         let (extent, chunk) = (self.extents[vector.axis], vector.chunk(lanes));
-        let even = self.padded || extent.is_multiple_of(chunk);
+        let even = self.padded == Some(vector.axis) || extent.is_multiple_of(chunk);
         match other {
             Some(axis) if !(even && vector.run == BLOCK) => axis,
             Some(_) | None if even => Outermost::Chunks(extent.div_ceil(chunk)),
@@ -129,7 +128,7 @@ impl Loops<'_> {
         let Some(vector) = vector else { return self.emit_axes(frame, &mut done, &|frame| self.point(frame, None)) };
         let (axis, extent, chunk) = (vector.axis, self.extents[vector.axis], vector.chunk(lanes));
         done[axis] = true;
-        let chunks = if self.padded { extent.div_ceil(chunk) } else { extent / chunk };
+        let chunks = if self.padded == Some(axis) { extent.div_ceil(chunk) } else { extent / chunk };
         let vectors = |frame: &mut Frame, at: Coordinate| {
             for part in (0..chunk).step_by(lanes) {
                 frame.coordinates[axis] = at.clone().moved(part);

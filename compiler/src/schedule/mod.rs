@@ -100,14 +100,13 @@ impl Scheduler<'_> {
         matches!(self.graph().tensor(tensor).source, Source::Constant(_))
     }
 
-    /// Words of a home, and whether lanes beyond its elements may be touched.
-    fn room(&self, home: Home) -> (usize, bool) {
+    /// Words of a home.
+    fn room(&self, home: Home) -> usize {
         let shape = &self.graph().tensor(home.tensor).shape;
-        let layout = self.forms.layout(home);
         match self.homes.get(&home) {
-            Some(Location::Known(Argument::Input(_) | Argument::Output(_))) => (shape.iter().product(), false),
+            Some(Location::Known(Argument::Input(_) | Argument::Output(_))) => shape.iter().product(),
             Some(Location::Known(Argument::Arena(_) | Argument::Constants(_)) | Location::Arena(_)) | None => {
-                (layout.words(shape), layout.blocked || shape.iter().filter(|extent| **extent > 1).count() <= 1)
+                self.forms.layout(home).words(shape)
             }
         }
     }

@@ -21,8 +21,6 @@ struct Place {
     /// Nothing for constants that have not been put anywhere yet.
     location: Option<Location>,
     words: usize,
-    /// Whether lanes behind the last element may be touched.
-    padded: bool,
     position: Position,
     outside: u32,
 }
@@ -133,8 +131,7 @@ impl Scheduler<'_> {
             self.pack_at_run_time(nest, &places[contraction.weight], &position, words)
         };
         let (name, location) = ("weight".to_string(), Some(location));
-        places[contraction.weight] = Place { name, location, words, padded: true, position, outside: 0 };
-        let partial = !extents(nest)[contraction.channel].is_multiple_of(place::BLOCK);
+        places[contraction.weight] = Place { name, location, words, position, outside: 0 };
         for (at, place) in places.iter_mut().enumerate() {
             if at == contraction.weight {
                 continue;
@@ -144,20 +141,18 @@ impl Scheduler<'_> {
             match (self.is_constant(nest.reads[at].tensor), along) {
                 (true, true) => *place = self.pack_along(number, at, nest, place, contraction.channel),
                 (true, false) => self.keep_constant(nest.reads[at].tensor, reads[at], place),
-                (false, true) if partial && !place.padded => {
+                (false, true) if place.position.last_word_of_block(contraction.channel) > place.words => {
                     let position = place.position.along(contraction.channel, &extents(nest));
                     let words = position.last_word().next_multiple_of(place::BLOCK);
                     let location = Some(self.pack_at_run_time(nest, place, &position, words));
-                    *place = Place { location, words, padded: true, position, ..place.clone() };
+                    *place = Place { location, words, position, ..place.clone() };
                 }
                 (false, _) => {}
             }
         }
-        // Activations are broadcast: lanes behind the last channel don't reach into them.
-        places[contraction.activation].padded = true;
         let write = self.place_at(nest, &nest.write, to);
         let loops = self.loops(nest, numerics, &places, &write, to);
-        for part in parts(contraction, &loops.extents, loops.padded, self.target) {
+        for part in parts(contraction, &loops.extents, loops.padded == Some(contraction.channel), self.target) {
             let mut tiling = Tiling { loops: loops.clone(), contraction, part };
             let mut builder = Builder::new(kernel_name(&nest.name), lanes, tiling.tasks(lanes));
             let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);
@@ -175,7 +170,7 @@ impl Scheduler<'_> {
         let extents: Vec<usize> =
             extents(nest).iter().enumerate().map(|(axis, extent)| if moves(axis) { *extent } else { 1 }).collect();
         let (name, position) = ("packed".to_string(), packed.clone());
-        let to = Place { name, location: Some(location), words, padded: false, position, outside: 0 };
+        let to = Place { name, location: Some(location), words, position, outside: 0 };
         let mut loops = Loops {
             parallel: extents.len(),
             extents,
@@ -183,7 +178,7 @@ impl Scheduler<'_> {
             reads: vec![from.operand()],
             store: Expression::read_of(0),
             write: to.operand(),
-            padded: false,
+            padded: None,
         };
         let lanes = self.target.lanes;
         let vector = loops.vector_axis(lanes, &[false]);
@@ -202,12 +197,10 @@ impl Scheduler<'_> {
 
     fn place_at(&self, nest: &Nest, access: &Access, home: Home) -> Place {
         let tensor = self.graph().tensor(home.tensor);
-        let (words, padded) = self.room(home);
         Place {
             name: kernel_name(&tensor.name),
             location: self.homes.get(&home).copied(),
-            words,
-            padded,
+            words: self.room(home),
             position: Position::new(access, &tensor.shape, self.forms.layout(home), &extents(nest))
                 .expect("forms are chosen so that positions exist"),
             outside: match access.outside {
@@ -237,14 +230,20 @@ impl Scheduler<'_> {
             place::pack(from, &place.position, &position, &extents, words)
         });
         let location = Some(Location::Known(Argument::Constants(at)));
-        Place { location, words, position, padded: true, ..place.clone() }
+        Place { location, words, position, ..place.clone() }
     }
 
     /// A nest with its accesses resolved, but for the numbers of its buffers.
     fn loops<'n>(&self, nest: &'n Nest, numerics: Numerics, places: &[Place], write: &Place, to: Home) -> Loops<'n> {
         let extents = extents(nest);
         let shape = &self.graph().tensor(to.tensor).shape;
-        let end = place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents);
+        // Vectors are loaded and stored up to the end of the last block: there must be room.
+        let room = |place: &Place, axis: usize| {
+            let loaded = place.position.runs_along(axis, extents[axis], place::BLOCK, 1);
+            !loaded || !place.position.depends_on(axis) || place.position.last_word_of_block(axis) <= place.words
+        };
+        let padded = place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents)
+            .filter(|axis| places.iter().chain([write]).all(|place| room(place, *axis)));
         let reduction = match (&nest.reduction, numerics) {
             (Some(reduction), Numerics::Direct(order)) => Some((reduction, order)),
             (None, Numerics::Plain) => None,
@@ -253,13 +252,13 @@ impl Scheduler<'_> {
             }
         };
         Loops {
+            padded,
             extents,
             parallel: nest.parallel.len(),
             reduction,
             reads: places.iter().map(Place::operand).collect(),
             store: nest.store.expanded(),
             write: write.operand(),
-            padded: end && places.iter().chain([write]).all(|place| place.padded),
         }
     }
 

@@ -221,6 +221,12 @@ impl Position {
         (self.offset + furthest + 1) as usize
     }
 
+    /// One more than the largest position when the axis runs on to the end of its last block.
+    pub fn last_word_of_block(&self, axis: usize) -> usize {
+        let rest = self.axes[axis].len().next_multiple_of(BLOCK) - self.axes[axis].len();
+        self.last_word() + rest
+    }
+
     /// What iteration `i` of an axis adds.
     pub fn step(&self, axis: usize, i: usize) -> i64 {
         self.axes[axis].get(i).copied().unwrap_or(0)
@@ -315,24 +321,21 @@ impl Index {
     }
 }
 
-/// Whether the lanes behind the last channel written are nobody's: the write goes up to the tensor's last channel, one
-/// loop counting channels.
-pub fn reaches_end(write: &Access, shape: &[usize], layout: Layout, extents: &[usize]) -> bool {
+/// The loop that counts a tensor's channels up to the last one, if there is one: the lanes behind are nobody's, and vectors
+/// along that loop may write them.
+pub fn reaches_end(write: &Access, shape: &[usize], layout: Layout, extents: &[usize]) -> Option<usize> {
     let (index, end) = if layout == Layout::DENSE {
         let mut long = write.index.iter().zip(&write.shape).filter(|(_, extent)| **extent > 1);
-        match (long.next(), long.next()) {
-            (Some((index, extent)), None) => (index.clone(), *extent),
-            (None, None) => return true,
-            (Some(_) | None, _) => return false,
-        }
+        let (Some((index, extent)), None) = (long.next(), long.next()) else { return None };
+        (index.clone(), *extent)
     } else {
-        let Some(index) = refine(write, shape, extents) else { return false };
-        (index[0].clone(), shape[0])
+        (refine(write, shape, extents)?.swap_remove(0), shape[0])
     };
     let mut moving = index.terms.iter().filter(|term| extents[term.axis.0] > 1);
-    let (Some(term), None) = (moving.next(), moving.next()) else { return index.terms.len() == 1 && end == 1 };
+    let (Some(term), None) = (moving.next(), moving.next()) else { return None };
     let (first, last) = index.bounds(extents);
-    term.factor == Factor::Stride(1) && last + 1 == end as i64 && first % layout.block() as i64 == 0
+    let whole = term.factor == Factor::Stride(1) && last + 1 == end as i64 && first % BLOCK as i64 == 0;
+    whole.then_some(term.axis.0)
 }
 
 /// A form in which a tensor is held; it may be held in several.
