@@ -47,7 +47,7 @@ fn arithmetic() -> Program {
     });
     Program {
         kernels: vec![builder.finish()],
-        steps: vec![Step { name: "everything".to_string(), kernel: 0, arguments }],
+        steps: vec![Step { name: "everything".to_string(), how: "all at once".to_string(), kernel: 0, arguments }],
         arena_words: 0,
         constants: constants.collect(),
         inputs: vec![port("a", &[VECTORS, LANES]), port("type", &[VECTORS, LANES])],
@@ -68,11 +68,13 @@ fn control() -> Program {
         steps: vec![
             Step {
                 name: "double".to_string(),
+                how: "row by row".to_string(),
                 kernel: 0,
                 arguments: vec![Argument::Input(0), Argument::Constants(0), Argument::Arena(16)],
             },
             Step {
                 name: "keep".to_string(),
+                how: "one row after the other".to_string(),
                 kernel: 1,
                 arguments: vec![Argument::Arena(16), Argument::Output(0), Argument::Output(1)],
             },

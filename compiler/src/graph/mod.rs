@@ -8,7 +8,7 @@ mod print;
 mod routine;
 mod verify;
 
-pub use nest::{Access, Axis, AxisId, Combine, Factor, Index, Nest, Outside, Reduction, Term};
+pub use nest::{Access, Axis, AxisId, Combine, Factor, Index, Nest, Outside, Reduction, Term, axes};
 pub use routine::{Crop, Detections, Routine, RoutineKind};
 
 use std::sync::Arc;

@@ -20,6 +20,13 @@ pub struct Axis {
     pub extent: usize,
 }
 
+/// Loops over a shape, named as the field names the axes of a tensor of that rank.
+pub fn axes(shape: &[usize]) -> Vec<Axis> {
+    const NAMES: [&[&str]; 5] = [&[], &["x"], &["y", "x"], &["c", "y", "x"], &["c", "z", "y", "x"]];
+    let name = |i: usize| NAMES.get(shape.len()).map_or("i", |names| names[i]);
+    shape.iter().enumerate().map(|(i, extent)| Axis { name: name(i), extent: *extent }).collect()
+}
+
 /// `for parallel axes { reduced = reduction; write = store(reads, reduced) }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nest {

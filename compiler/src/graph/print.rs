@@ -1,6 +1,6 @@
 //! The graph as text: one line for a tensor, a few for an operation, named by blobs.
 
-use super::{Access, Axis, Combine, Element, Factor, Graph, Index, Nest, Operation, Outside, Source};
+use super::{Access, Axis, Combine, Element, Factor, Graph, Index, Nest, Operation, Outside, RoutineKind, Source};
 use std::fmt::{self, Display};
 
 /// `3x224x224`.
@@ -54,7 +54,7 @@ impl Graph {
                 let name = |id| self.tensor(id).name.as_str();
                 let reads: Vec<_> = routine.reads.iter().map(|view| name(view.tensor)).collect();
                 let writes: Vec<_> = routine.writes.iter().map(|id| name(*id)).collect();
-                format!("{}: {} = {:?} of {}\n", routine.name, writes.join(", "), routine.kind, reads.join(", "))
+                format!("{}: {} = {}\n", routine.name, writes.join(", "), kind_text(&routine.kind, &reads))
             }
         }
     }
@@ -95,6 +95,36 @@ impl Graph {
             Outside::Value(bits) => format!(" or {:?}", f32::from_bits(bits)),
         };
         format!("{}{seen_as}[{}{outside}]", tensor.name, index.join(", "))
+    }
+}
+
+/// What a routine does to what it reads.
+fn kind_text(kind: &RoutineKind, reads: &[&str]) -> String {
+    match kind {
+        RoutineKind::Detections(kind) => {
+            let groups = if kind.groups > 1 { format!(" in each of {} groups", kind.groups) } else { String::new() };
+            let enough = if kind.inclusive { "at least" } else { "above" };
+            let how = if kind.by_product { ", by a product" } else { "" };
+            let most = |most: usize, there: usize, of_what: &str| {
+                if most < there { format!("; the best {most} {of_what}") } else { String::new() }
+            };
+            format!(
+                "detections among {} candidates{groups}\n    by {}\n    with a score {enough} {:?}, \
+                 none that overlaps a better one by more than {:?} of their union{how}{}{}",
+                kind.candidates,
+                reads.join(", "),
+                kind.threshold,
+                kind.overlap,
+                most(kind.most_in_group, kind.candidates, "of a group are considered"),
+                most(kind.most, kind.groups * kind.chosen_in_group(), "in all are kept"),
+            )
+        }
+        RoutineKind::Crop(kind) => {
+            let (tensor, integers) = (reads[0], reads[1]);
+            let at = |positions: &[usize]| positions.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+            let (offsets, sizes) = (at(&kind.offsets), at(&kind.sizes));
+            format!("a box of {tensor}\n    its offsets at {offsets} and its sizes at {sizes} of {integers}")
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod interpret;
 mod print;
 mod program;
 mod verify;
+mod verify_program;
 
 pub use builder::Builder;
 pub use interpret::{interpret_kernel, interpret_program};

@@ -1,6 +1,6 @@
 //! Kernels and programs as text.
 
-use super::{Address, Argument, Kernel, Op, Program, Statement, Type, ValueId};
+use super::{Address, Kernel, Op, Port, Program, Statement, Type, ValueId};
 use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 
@@ -138,24 +138,23 @@ impl Printer<'_> {
 
 impl Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        writeln!(f, "program: arena {} words, constants {} words", self.arena_words, self.constants.len())?;
-        for step in &self.steps {
-            let kernel = &self.kernels[step.kernel];
-            let arguments: Vec<String> = step
-                .arguments
-                .iter()
-                .zip(&kernel.buffers)
-                .map(|(argument, buffer)| {
-                    let place = match argument {
-                        Argument::Arena(_) => "arena".to_string(),
-                        Argument::Constants(_) => "constants".to_string(),
-                        Argument::Input(i) => format!("input {}", self.inputs[*i].name),
-                        Argument::Output(i) => format!("output {}", self.outputs[*i].name),
-                    };
-                    format!("{} in {place}", buffer.name)
-                })
-                .collect();
-            writeln!(f, "    {}: {} x {} with {}", step.name, kernel.tasks, kernel.name, arguments.join(", "))?;
+        let ports = |f: &mut fmt::Formatter, kind: &str, ports: &[Port]| {
+            ports.iter().try_for_each(|port| {
+                let element = if port.integer { "i32" } else { "f32" };
+                let shape = port.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+                let sized =
+                    port.extents.map_or(String::new(), |at| format!(" at most, as {} says", self.outputs[at].name));
+                writeln!(f, "{kind} {}: {element}[{shape}]{sized}", port.name)
+            })
+        };
+        ports(f, "input", &self.inputs)?;
+        ports(f, "output", &self.outputs)?;
+        writeln!(f, "arena of {} words, constants of {} words", self.arena_words, self.constants.len())?;
+        for (number, step) in self.steps.iter().enumerate() {
+            let first = self.steps.iter().position(|other| other.kernel == step.kernel).unwrap_or(number);
+            let shared =
+                if first < number { format!("; by the kernel of {}", self.steps[first].name) } else { String::new() };
+            writeln!(f, "{}: {}{shared}", step.name, step.how)?;
         }
         Ok(())
     }

@@ -36,8 +36,10 @@ pub struct Port {
 /// A call of a kernel with all its tasks. Every step waits for the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The layer it carries out.
+    /// The layer it carries out, or what it does for one.
     pub name: String,
+    /// How, for readers: what is computed together, the tasks, what is read and written and how that lies in memory.
+    pub how: String,
     /// Which kernel, as a position in [`Program::kernels`].
     pub kernel: usize,
     /// What its buffers are.

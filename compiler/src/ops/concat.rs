@@ -1,9 +1,8 @@
 //! Concat: the inputs one after the other along an axis; 0: the axis.
 
-use super::lowering::axes;
 use super::{Lowering, shape};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Index, View};
+use crate::graph::{Index, View, axes};
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     l.expect_blobs(1, usize::MAX, 1)?;

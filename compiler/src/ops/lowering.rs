@@ -3,7 +3,9 @@
 use super::{operator, unknown_layer};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
-use crate::graph::{Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, Tensor, TensorId, View};
+use crate::graph::{
+    Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, Tensor, TensorId, View, axes,
+};
 use crate::ncnn::{BlobId, Layer, Model};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -181,13 +183,6 @@ impl Lowering<'_> {
 fn product(shape: &[usize]) -> Option<usize> {
     let product = shape.iter().try_fold(1_usize, |product, extent| product.checked_mul(*extent));
     product.filter(|product| *product <= MOST_ELEMENTS)
-}
-
-/// Loops over a shape, named as the field names the axes of a tensor of that rank.
-pub fn axes(shape: &[usize]) -> Vec<Axis> {
-    const NAMES: [&[&str]; 5] = [&[], &["x"], &["y", "x"], &["c", "y", "x"], &["c", "z", "y", "x"]];
-    let name = |i: usize| NAMES.get(shape.len()).map_or("i", |names| names[i]);
-    shape.iter().enumerate().map(|(i, extent)| Axis { name: name(i), extent: *extent }).collect()
 }
 
 /// One loop.

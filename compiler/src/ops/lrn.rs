@@ -4,12 +4,11 @@
 //! `x * (bias + alpha / n * sum of squares) ^ -beta`, n being the size of the whole window, also at the edges.
 
 use super::Lowering;
-use super::lowering::axes;
 use super::shape::text;
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::graph::{Axis, Combine, Index, Nest, Reduction};
+use crate::graph::{Axis, Combine, Index, Nest, Reduction, axes};
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.only_input()?;

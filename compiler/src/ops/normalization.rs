@@ -5,11 +5,10 @@
 //! as in ncnn, which is what makes the variance accurate.
 
 use super::Lowering;
-use super::lowering::axes;
 use super::shape::text;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
-use crate::graph::{Access, Axis, Combine, Index, Nest, Reduction, View};
+use crate::graph::{Access, Axis, Combine, Index, Nest, Reduction, View, axes};
 use crate::ncnn::{Layer, WeightReader, Weights};
 use std::sync::Arc;
 

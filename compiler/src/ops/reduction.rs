@@ -3,11 +3,10 @@
 //! 0: how, 1: 0 to reduce only the axes that 3 lists, 2: a factor of the result, 4: 1 to keep the axes with extent 1.
 
 use super::Lowering;
-use super::lowering::axes;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
-use crate::graph::{Axis, Combine, Index, Nest, Reduction};
+use crate::graph::{Axis, Combine, Index, Nest, Reduction, axes};
 
 type Formula = fn(&mut Expression, NodeId) -> NodeId;
 

@@ -1,7 +1,7 @@
 //! A plan as text: the graph with a sentence on the order of every reduction.
 
 use super::{Mode, Numerics, Order, Plan};
-use crate::graph::{Nest, Operation};
+use crate::graph::{Axis, Nest, Operation};
 use std::fmt::{self, Display};
 
 impl Display for Plan {
@@ -23,13 +23,25 @@ impl Display for Plan {
     }
 }
 
+/// The order of a reduction over the axes that have more than one iteration.
 fn order_text(nest: &Nest, order: Order) -> String {
-    let axes: Vec<&str> = nest.reduction.iter().flat_map(|reduction| &reduction.axes).map(|axis| axis.name).collect();
+    let axes: Vec<&Axis> = nest.reduction.iter().flat_map(|reduction| &reduction.axes).collect();
+    let names = |axes: &[&Axis]| {
+        axes.iter().filter(|axis| axis.extent > 1).map(|axis| axis.name).collect::<Vec<_>>().join(", ")
+    };
     match (order, &axes[..]) {
-        (Order::Chain { block }, [first, rest @ ..]) if block > 1 && !rest.is_empty() => {
-            format!("in one chain: blocks of {block} {first}, then {}, then {first} within its block", rest.join(", "))
+        (Order::Chain { block }, [first, rest @ ..]) if block > 1 && !names(rest).is_empty() => {
+            let (all, name) = (names(rest), first.name);
+            match first.extent {
+                1 => format!("in one chain along {all}"),
+                extent if extent <= block => format!("in one chain along {all}, {name}"),
+                _ => format!("in one chain: blocks of {block} {name}, then {all}, then {name} within its block"),
+            }
         }
-        (Order::Chain { .. }, axes) => format!("in one chain along {}", axes.join(", ")),
-        (Order::Lanes(lanes), axes) => format!("in {lanes} strided lanes along {}, then a tree", axes.join(", ")),
+        (Order::Chain { .. }, axes) => match &names(axes)[..] {
+            "" => "a single term".to_string(),
+            along => format!("in one chain along {along}"),
+        },
+        (Order::Lanes(lanes), axes) => format!("in {lanes} strided lanes along {}, then a tree", names(axes)),
     }
 }

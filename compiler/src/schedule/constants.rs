@@ -36,6 +36,11 @@ impl Constants {
         at
     }
 
+    /// How many words there are so far.
+    pub fn words(&self) -> usize {
+        self.words.len()
+    }
+
     /// Everything that was added.
     pub fn finish(self) -> Arc<[u32]> {
         self.words.into()

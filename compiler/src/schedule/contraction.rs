@@ -5,7 +5,7 @@
 //! in a register, so that the arithmetic units stay busy whatever the memory does.
 
 use super::frame::{Coordinate, Frame};
-use super::generic::Loops;
+use super::generic::{Loops, tasks_text};
 use super::place::{BLOCK, Layout, Position, pack};
 use crate::expression::{Expression, Node};
 use crate::graph::{Combine, Graph, Nest, Outside, Source};
@@ -254,6 +254,37 @@ impl Tiling<'_> {
             Some(rows) if !self.channels_are_tasks(lanes) => self.loops.extents[rows],
             Some(_) | None => self.channel_groups(lanes),
         }
+    }
+
+    /// The register tile and what the tasks are, in words; `names` are those of the axes.
+    pub fn how(&self, lanes: usize, names: &[&str]) -> String {
+        let extent = |axis: &usize| self.loops.extents[*axis];
+        let widths = |extent: usize, at_most: usize| {
+            let widths = tiles(extent, at_most).into_iter().map(|(range, _)| range.len().to_string());
+            widths.collect::<Vec<_>>().join(" or ")
+        };
+        let counted = |count: &str, what: &str| format!("{count} {what}{}", if count == "1" { "" } else { "s" });
+        let pixels = match &self.tile_axes()[..] {
+            [] => counted("1", "pixel"),
+            [axis] => counted(&widths(extent(axis), self.part.pixels), "pixel"),
+            [outer, inner, ..] => {
+                let rows = counted(&widths(extent(outer), self.part.rows), "row");
+                format!("{rows} of {}", counted(&extent(inner).to_string(), "pixel"))
+            }
+        };
+        let Part { first, channels, vectors, .. } = self.part;
+        let channel = self.contraction.channel;
+        let share = match (first, channels) {
+            (0, all) if all == extent(&channel) => String::new(),
+            (first, channels) => format!(", {} {first} to {}", names[channel], first + channels - 1),
+        };
+        let vectors = counted(&vectors.to_string(), "vector");
+        let along = match self.rows() {
+            Some(rows) if !self.channels_are_tasks(lanes) => rows,
+            Some(_) | None => channel,
+        };
+        let tasks = tasks_text(self.tasks(lanes), names[along]);
+        format!("tiles of {pixels} x {vectors} of {lanes} channels{share}; {tasks}")
     }
 
     /// Adds the part to a frame whose kernel has [`Self::tasks`].

@@ -115,6 +115,36 @@ impl Loops<'_> {
         }
     }
 
+    /// What is computed together and what the tasks are, in words; `names` are those of the axes.
+    pub fn how(&self, vector: Option<VectorAxis>, lanes: usize, names: &[&str]) -> String {
+        let together = match vector {
+            None => {
+                let sum = self.reduction.filter(|(reduction, order)| match order {
+                    Order::Chain { .. } => false,
+                    Order::Lanes(_) => self.terms_run(reduction),
+                });
+                let terms = if sum.is_some() { format!(" from vectors of {lanes} terms") } else { String::new() };
+                format!("one element at a time{terms}")
+            }
+            Some(vector) => {
+                let (extent, chunk, name) = (self.extents[vector.axis], vector.chunk(lanes), names[vector.axis]);
+                let several = if chunk > lanes { format!("{} ", chunk / lanes) } else { String::new() };
+                let rest = match (extent % chunk, self.padded == Some(vector.axis)) {
+                    (0, _) => String::new(),
+                    (_, true) => ", the last partly beyond the end".to_string(),
+                    (rest, false) => format!(", the last {rest} one by one"),
+                };
+                format!("{several}vectors of {lanes} along {name}{rest}")
+            }
+        };
+        let along = match self.outermost(vector, lanes) {
+            Outermost::Axis(axis) => names[axis],
+            Outermost::Chunks(_) => vector.map_or("", |vector| names[vector.axis]),
+            Outermost::Nothing => "",
+        };
+        format!("{together}; {}", tasks_text(self.tasks(vector, lanes), along))
+    }
+
     /// Adds the whole nest to a frame whose kernel has [`Self::tasks`].
     pub fn emit(&self, frame: &mut Frame, vector: Option<VectorAxis>) {
         let lanes = frame.builder.lanes();
@@ -321,6 +351,11 @@ impl Loops<'_> {
             self.others(frame, axis + 1, unrolled, inner);
         });
     }
+}
+
+/// `1 task`, or `28 tasks along y`.
+pub fn tasks_text(tasks: usize, along: &str) -> String {
+    if tasks == 1 { "1 task".to_string() } else { format!("{tasks} tasks along {along}") }
 }
 
 /// What the tasks of a kernel count.

@@ -18,11 +18,12 @@ pub mod routine;
 pub use constants::Constants;
 
 use crate::expression::Expression;
-use crate::graph::{Access, Axis, Graph, Index, Nest, Operation, Source, TensorId};
+use crate::graph::{Access, Graph, Index, Nest, Operation, Source, TensorId, axes};
 use crate::kernel::{Argument, Builder, Kernel, Program, Step};
 use crate::plan::{Numerics, Plan};
 use constants::Key;
 use forms::Forms;
+use generic::tasks_text;
 use ncnnc_targets::Target;
 use place::{Form, Home, Layout};
 use ports::{direct_outputs, ports};
@@ -60,6 +61,7 @@ enum Location {
 
 struct Draft {
     name: String,
+    how: String,
     kernel: usize,
     arguments: Vec<Location>,
 }
@@ -161,8 +163,8 @@ impl Scheduler<'_> {
         let mut builder = Builder::new(format!("clear_halo_{name}"), self.target.lanes, planes);
         let buffer = builder.output("planes", layout.words(shape));
         place::clear_halo(&mut builder, buffer, layout, shape);
-        let step = format!("{name}: zeros around it");
-        self.step(step, builder.finish(), vec![location]);
+        let how = format!("{}; writes {name} {layout}", tasks_text(planes, "c"));
+        self.step(format!("zeros around {name}"), how, builder.finish(), vec![location]);
     }
 
     /// Copies a tensor from one form to another.
@@ -170,8 +172,8 @@ impl Scheduler<'_> {
         let shape = self.graph().tensor(from.tensor).shape.clone();
         let whole = |tensor| Access::new(tensor, &shape, (0..shape.len()).map(Index::axis).collect());
         let nest = Nest {
-            name: format!("{name}: to {}", form_text(to.form)),
-            parallel: shape.iter().map(|extent| Axis { name: "i", extent: *extent }).collect(),
+            name: format!("{name} to {}", form_text(to.form)),
+            parallel: axes(&shape),
             reduction: None,
             reads: vec![whole(from.tensor)],
             store: Expression::read_of(0),
@@ -180,14 +182,14 @@ impl Scheduler<'_> {
         self.generic_into(None, &nest, Numerics::Plain, &[from.form], to);
     }
 
-    fn step(&mut self, name: String, kernel: Kernel, arguments: Vec<Location>) {
+    fn step(&mut self, name: String, how: String, kernel: Kernel, arguments: Vec<Location>) {
         let key = kernel.anonymous();
         let kernels = &mut self.kernels;
         let number = *self.known.entry(key).or_insert_with(|| {
             kernels.push(kernel);
             kernels.len() - 1
         });
-        self.steps.push(Draft { name, kernel: number, arguments });
+        self.steps.push(Draft { name, how, kernel: number, arguments });
     }
 
     /// Copies dense words.
@@ -198,7 +200,8 @@ impl Scheduler<'_> {
         let source = builder.input("from", words);
         let sink = builder.output("to", words);
         place::copy(&mut builder, source, sink, words);
-        self.step(format!("{name}: to output"), builder.finish(), vec![from, to]);
+        let how = format!("vectors of {}; 1 task; reads {name} in rows; writes rows for the caller", self.target.lanes);
+        self.step(format!("{name} to output"), how, builder.finish(), vec![from, to]);
     }
 
     fn finish(self) -> Program {
@@ -221,6 +224,7 @@ impl Scheduler<'_> {
             .into_iter()
             .map(|draft| Step {
                 name: draft.name,
+                how: draft.how,
                 kernel: draft.kernel,
                 arguments: draft
                     .arguments
@@ -234,13 +238,15 @@ impl Scheduler<'_> {
             .collect();
         let (inputs, outputs) = ports(&self.plan.graph);
         let constants = std::sync::Arc::from([]);
-        Program { kernels: self.kernels, steps, arena_words, constants, inputs, outputs }
+        let program = Program { kernels: self.kernels, steps, arena_words, constants, inputs, outputs };
+        program.verify(self.constants.words());
+        program
     }
 }
 
 fn form_text(form: Form) -> &'static str {
     match form {
-        Form::Dense => "dense rows",
+        Form::Dense => "rows",
         Form::Planes => "planes",
         Form::Blocks => "blocks",
     }

@@ -7,17 +7,28 @@ use super::contraction::{Contraction, Tiling, parts};
 use super::forms::{Choice, extents};
 use super::frame::{Frame, Operand};
 use super::generic::{Loops, VectorAxis};
-use super::place::{self, Form, Home, Position};
+use super::place::{self, Form, Home, Layout, Position};
 use super::{Location, Scheduler, kernel_name};
 use crate::expression::Expression;
 use crate::graph::{Access, Nest, Outside, Source, TensorId};
 use crate::kernel::{Argument, BufferId, Builder};
 use crate::plan::{Numerics, Order};
 
+/// How a place holds its elements.
+#[derive(Clone, Copy)]
+enum Held {
+    /// As any reader of the tensor may find it.
+    As(Layout),
+    /// In the order in which one nest reads it.
+    Packed,
+}
+
 /// What an access finds: where it lies and how its positions run.
 #[derive(Clone)]
 struct Place {
+    /// The tensor's name; that of a constant of the layer at hand, what it is there: `weight`.
     name: String,
+    held: Held,
     /// Nothing for constants that have not been put anywhere yet.
     location: Option<Location>,
     words: usize,
@@ -26,10 +37,46 @@ struct Place {
 }
 
 impl Place {
+    /// `in0 in rows`.
+    fn text(&self) -> String {
+        match self.held {
+            Held::As(layout) => format!("{} {layout}", self.name),
+            Held::Packed => format!("{} packed", self.name),
+        }
+    }
+
+    /// What a kernel calls it: the name, and the form where it isn't rows.
+    fn buffer_name(&self) -> String {
+        let form = match self.held {
+            Held::As(Layout::DENSE) => "",
+            Held::As(Layout { blocked: false, .. }) => "_planes",
+            Held::As(Layout { blocked: true, .. }) => "_blocks",
+            Held::Packed => "_packed",
+        };
+        kernel_name(&self.name) + form
+    }
+
     /// The operand of a nest that this is, before its buffer has a number.
     fn operand(&self) -> Operand {
         Operand { buffer: BufferId(usize::MAX), position: self.position.clone(), outside: self.outside }
     }
+}
+
+/// What a step reads and writes, in words.
+fn traffic(reads: &[Place], write: &Place) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for text in reads.iter().map(Place::text) {
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    let reads = if texts.is_empty() { String::new() } else { format!("reads {}; ", texts.join(", ")) };
+    format!("{reads}writes {}", write.text())
+}
+
+/// The names of a nest's axes.
+fn axis_names(nest: &Nest) -> Vec<&'static str> {
+    nest.axes().map(|axis| axis.name).collect()
 }
 
 /// The kernel's buffers being collected for one step: each place is one buffer, however many accesses it has.
@@ -105,7 +152,8 @@ impl Scheduler<'_> {
         let buffers = self.buffers(&mut builder, &mut loops, &places, &write);
         let mut frame = Frame::new(builder, loops.extents.len());
         loops.emit(&mut frame, vector);
-        self.finish_step(nest.name.clone(), frame, buffers);
+        let how = format!("{}; {}", loops.how(vector, lanes, &axis_names(nest)), traffic(&places, &write));
+        self.finish_step(nest.name.clone(), how, frame, buffers);
     }
 
     fn contraction(
@@ -130,8 +178,8 @@ impl Scheduler<'_> {
         } else {
             self.pack_at_run_time(nest, &places[contraction.weight], &position, words)
         };
-        let (name, location) = ("weight".to_string(), Some(location));
-        places[contraction.weight] = Place { name, location, words, position, outside: 0 };
+        let (held, location, from) = (Held::Packed, Some(location), &places[contraction.weight]);
+        places[contraction.weight] = Place { held, location, words, position, outside: 0, name: from.name.clone() };
         for (at, place) in places.iter_mut().enumerate() {
             if at == contraction.weight {
                 continue;
@@ -145,7 +193,7 @@ impl Scheduler<'_> {
                     let position = place.position.along(contraction.channel, &extents(nest));
                     let words = position.last_word().next_multiple_of(place::BLOCK);
                     let location = Some(self.pack_at_run_time(nest, place, &position, words));
-                    *place = Place { location, words, position, ..place.clone() };
+                    *place = Place { held: Held::Packed, location, words, position, ..place.clone() };
                 }
                 (false, _) => {}
             }
@@ -158,7 +206,8 @@ impl Scheduler<'_> {
             let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);
             let mut frame = Frame::new(builder, loops.extents.len());
             tiling.emit(&mut frame);
-            self.finish_step(nest.name.clone(), frame, buffers);
+            let how = format!("{}; {}", tiling.how(lanes, &axis_names(nest)), traffic(&places, &write));
+            self.finish_step(nest.name.clone(), how, frame, buffers);
         }
     }
 
@@ -169,8 +218,8 @@ impl Scheduler<'_> {
         let moves = |axis: usize| from.position.depends_on(axis) || packed.depends_on(axis);
         let extents: Vec<usize> =
             extents(nest).iter().enumerate().map(|(axis, extent)| if moves(axis) { *extent } else { 1 }).collect();
-        let (name, position) = ("packed".to_string(), packed.clone());
-        let to = Place { name, location: Some(location), words, position, outside: 0 };
+        let (name, held, position) = (from.name.clone(), Held::Packed, packed.clone());
+        let to = Place { name, held, location: Some(location), words, position, outside: 0 };
         let mut loops = Loops {
             parallel: extents.len(),
             extents,
@@ -186,7 +235,9 @@ impl Scheduler<'_> {
         let buffers = self.buffers(&mut builder, &mut loops, std::slice::from_ref(from), &to);
         let mut frame = Frame::new(builder, loops.extents.len());
         loops.emit(&mut frame, vector);
-        self.finish_step(format!("{}: packed", nest.name), frame, buffers);
+        let how =
+            format!("{}; {}", loops.how(vector, lanes, &axis_names(nest)), traffic(std::slice::from_ref(from), &to));
+        self.finish_step(format!("{} packed for {}", from.name, nest.name), how, frame, buffers);
         location
     }
 
@@ -197,8 +248,11 @@ impl Scheduler<'_> {
 
     fn place_at(&self, nest: &Nest, access: &Access, home: Home) -> Place {
         let tensor = self.graph().tensor(home.tensor);
+        let constant = matches!(tensor.source, Source::Constant(_));
+        let own = tensor.name.strip_prefix(&nest.name).and_then(|rest| rest.strip_prefix('.')).filter(|_| constant);
         Place {
-            name: kernel_name(&tensor.name),
+            name: own.unwrap_or(&tensor.name).to_string(),
+            held: Held::As(self.forms.layout(home)),
             location: self.homes.get(&home).copied(),
             words: self.room(home),
             position: Position::new(access, &tensor.shape, self.forms.layout(home), &extents(nest))
@@ -230,7 +284,7 @@ impl Scheduler<'_> {
             place::pack(from, &place.position, &position, &extents, words)
         });
         let location = Some(Location::Known(Argument::Constants(at)));
-        Place { location, words, position, ..place.clone() }
+        Place { held: Held::Packed, location, words, position, ..place.clone() }
     }
 
     /// A nest with its accesses resolved, but for the numbers of its buffers.
@@ -267,7 +321,7 @@ impl Scheduler<'_> {
         let mut buffers = Buffers { locations: Vec::new(), ids: Vec::new() };
         let mut id = |place: &Place, writable: bool| {
             let location = place.location.expect("every operand has been brought");
-            buffers.id(builder, &place.name, location, place.words, writable)
+            buffers.id(builder, &place.buffer_name(), location, place.words, writable)
         };
         loops.write.buffer = id(write, true);
         for (operand, place) in loops.reads.iter_mut().zip(places) {
@@ -276,7 +330,7 @@ impl Scheduler<'_> {
         buffers
     }
 
-    fn finish_step(&mut self, name: String, frame: Frame, buffers: Buffers) {
+    fn finish_step(&mut self, name: String, mut how: String, frame: Frame, buffers: Buffers) {
         let (kernel, tables) = frame.finish();
         let mut arguments = buffers.locations;
         if let Some((buffer, words)) = tables {
@@ -286,7 +340,8 @@ impl Scheduler<'_> {
                 Key::Tensor(_) | Key::Packed(..) => unreachable!("the key is a table"),
             });
             arguments.push(Location::Known(Argument::Constants(at)));
+            how += "; by a table of places";
         }
-        self.step(name, kernel, arguments);
+        self.step(name, how, kernel, arguments);
     }
 }

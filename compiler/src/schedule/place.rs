@@ -4,6 +4,7 @@
 
 use crate::graph::{Access, Factor, Index, Outside, TensorId};
 use crate::kernel::{Address, BufferId, Builder, Statement, Type};
+use std::fmt::{self, Display};
 
 /// Channels side by side in memory in a blocked layout: one AVX-512 register, two of AVX2, four of NEON.
 pub const BLOCK: usize = 16;
@@ -70,6 +71,23 @@ impl Layout {
             shape[0].div_ceil(self.block()) * self.plane(shape)
         };
         words.next_multiple_of(BLOCK)
+    }
+}
+
+impl Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Halo { top, left, bottom, right } = self.halo;
+        match (self.blocked, self.halo == Halo::default()) {
+            (false, true) => return f.write_str("in rows"),
+            (false, false) => f.write_str("in planes")?,
+            (true, _) => write!(f, "in blocks of {BLOCK} channels")?,
+        }
+        if [left, bottom, right].iter().all(|side| *side == top) {
+            return if top == 0 { Ok(()) } else { write!(f, " with a halo of {top}") };
+        }
+        let sides = [(top, "above"), (left, "before"), (bottom, "below"), (right, "behind")];
+        let there = sides.iter().filter(|(width, _)| *width > 0).map(|(width, side)| format!("{width} {side}"));
+        write!(f, " with a halo of {}", there.collect::<Vec<_>>().join(", "))
     }
 }
 

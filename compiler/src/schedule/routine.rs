@@ -26,7 +26,12 @@ impl Scheduler<'_> {
             self.places.push(own.words.next_multiple_of(BLOCK));
             arguments.push(Location::Arena(self.places.len() - 1));
         }
-        self.step(routine.name.clone(), kernel, arguments);
+        let name = |tensor| self.graph().tensor(tensor).name.as_str();
+        let reads: Vec<&str> = routine.reads.iter().map(|view| name(view.tensor)).collect();
+        let writes: Vec<&str> = routine.writes.iter().map(|tensor| name(*tensor)).collect();
+        let (reads, writes) = (reads.join(", "), writes.join(", "));
+        let how = format!("one word at a time; 1 task; reads {reads} in rows; writes {writes} in rows");
+        self.step(routine.name.clone(), how, kernel, arguments);
     }
 }
 
