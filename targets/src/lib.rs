@@ -25,7 +25,7 @@ pub struct Target {
     pub vector_registers: usize,
     /// Features a processor must report, in the spelling of Rust's `target_feature`.
     pub features: &'static [&'static str],
-    /// Register tiles for contractions, best first: pixels times channel vectors.
+    /// Register tiles for contractions, best first: pixels times channel vectors, which are whole blocks of 16 channels.
     pub tiles: &'static [Tile],
 }
 

@@ -315,7 +315,8 @@ impl Loops<'_> {
         let first = self.parallel;
         let terms: usize = self.extents[first..].iter().product();
         let alone = self.extents[first + 1..].iter().all(|extent| *extent == 1);
-        let block = if alone { 1 } else { block };
+        // With no axis between them, blocks and what is within are one loop, where positions run evenly along it.
+        let block = if alone && self.is_even(first) { 1 } else { block };
         let unrolled = terms <= UNROLLED_TERMS;
         let (blocks, rest) = (self.extents[first] / block, self.extents[first] % block);
         let within = |frame: &mut Frame, at: Coordinate, count: usize| {
@@ -339,6 +340,15 @@ impl Loops<'_> {
         if rest > 0 {
             within(frame, Coordinate::fixed(blocks * block), rest);
         }
+    }
+
+    /// Whether one stride leads along an axis in whatever is read.
+    fn is_even(&self, axis: usize) -> bool {
+        let steps = |read: &Operand| {
+            let table = &read.position.axes[axis];
+            table.windows(2).all(|pair| pair[1] - pair[0] == table[1] - table[0])
+        };
+        self.reads.iter().all(steps)
     }
 
     fn others(&self, frame: &mut Frame, axis: usize, unrolled: bool, inner: &dyn Fn(&mut Frame)) {
