@@ -1,6 +1,6 @@
 //! Emits the programs of `src/programs.rs` as Rust, for `tests/emitted.rs` to run.
 
-use ncnnc_compiler::emit::rust::{Module, emit, pack};
+use ncnnc_compiler::emit::rust::{Module, Weights, emit, pack};
 use proc_macro2::{Ident, Span};
 use quote::quote;
 use std::path::Path;
@@ -24,6 +24,8 @@ fn main() {
             attributes: quote!(#[doc = "A program built by hand."]),
             facts: Vec::new(),
             constants: quote!(#file),
+            weights: Weights::Included,
+            functions: &[],
             threads: 1,
             programs: &programs,
         };

@@ -18,8 +18,9 @@ use crate::compile::Options;
 use crate::diagnostic::Diagnostic;
 use crate::door::Request;
 use crate::mode::Mode;
+use crate::ops::CustomLayer;
 use ncnnc_targets::{Architecture, TARGETS};
-use proc_macro2::{Ident, Span};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use std::path::{Path, PathBuf};
 use std::process::exit;
@@ -32,13 +33,24 @@ pub struct Model {
     file: Option<String>,
     options: Options,
     threads: usize,
+    weights_at_run_time: bool,
+    functions: Vec<String>,
 }
 
 impl Model {
     /// The model in this param file, with its weights beside it; the path is relative to the crate's folder.
     #[must_use]
     pub fn new(param: impl Into<String>) -> Self {
-        Self { param: param.into(), weights: None, name: None, file: None, options: Options::default(), threads: 1 }
+        Self {
+            param: param.into(),
+            weights: None,
+            name: None,
+            file: None,
+            options: Options::default(),
+            threads: 1,
+            weights_at_run_time: false,
+            functions: Vec::new(),
+        }
     }
 
     /// The weights are in this file.
@@ -76,6 +88,24 @@ impl Model {
         self
     }
 
+    /// The packed weights are given to the type at run time, rather than being part of the program; the path of their
+    /// file is what [`Self::write_to_out_dir`] returns.
+    #[must_use]
+    pub fn weights_at_run_time(mut self) -> Self {
+        self.weights_at_run_time = true;
+        self
+    }
+
+    /// A layer of this name, or all layers of this type, are computed by a function of yours with outputs of these
+    /// shapes; its path is seen from where the code is included. See `include_model!`.
+    #[must_use]
+    pub fn layer(mut self, layer: impl Into<String>, function: impl Into<String>, shapes: &[&[usize]]) -> Self {
+        let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
+        self.options.custom.push(CustomLayer { layer: layer.into(), shapes });
+        self.functions.push(function.into());
+        self
+    }
+
     /// What may be done to the numbers.
     #[must_use]
     pub fn numerics(mut self, mode: Mode) -> Self {
@@ -91,13 +121,15 @@ impl Model {
     }
 
     /// Writes `resnet18.rs` and `resnet18.constants` for `resnet18.param` to `OUT_DIR`, and tells cargo when to do it
-    /// again. When something is wrong with the model, prints what and ends the build script.
-    pub fn write_to_out_dir(self) {
+    /// again. Returns the path of the constants. When something is wrong with the model, prints what and ends the build
+    /// script.
+    pub fn write_to_out_dir(self) -> PathBuf {
         match self.write() {
-            Ok(warnings) => {
+            Ok((constants, warnings)) => {
                 for warning in warnings {
                     println!("cargo::warning={}", warning.to_string().replace('\n', " "));
                 }
+                constants
             }
             Err(problems) => {
                 for problem in problems {
@@ -109,7 +141,7 @@ impl Model {
         }
     }
 
-    fn write(self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    fn write(self) -> Result<(PathBuf, Vec<Diagnostic>), Vec<Diagnostic>> {
         let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
         let folder = PathBuf::from(variable("OUT_DIR")?);
         let architecture = variable("CARGO_CFG_TARGET_ARCH")?;
@@ -129,6 +161,8 @@ impl Model {
             attributes: quote!(),
             param: self.param,
             weights: self.weights,
+            weights_at_run_time: self.weights_at_run_time,
+            functions: self.functions.iter().map(|function| path(function)).collect::<Result<_, _>>()?,
             options: self.options,
             threads: self.threads,
             targets: targets.collect(),
@@ -139,9 +173,10 @@ impl Model {
         let files = request.read(&root)?;
         println!("cargo::rerun-if-changed={}", files.weights.display());
         let generated = request.generate(&files, quote!(concat!(env!("OUT_DIR"), #from_code)))?;
-        write(&folder.join(file), &generated.constants)?;
+        let constants = folder.join(file);
+        write(&constants, &generated.constants)?;
         write(&folder.join(format!("{stem}.rs")), generated.code.to_string().as_bytes())?;
-        Ok(generated.warnings)
+        Ok((constants, generated.warnings))
     }
 }
 
@@ -158,9 +193,16 @@ pub fn type_name(stem: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("Model{name}") }
 }
 
-/// Whether Rust takes it for the name of a type, without being asked about keywords.
+/// Whether Rust takes it for a name, without being asked about keywords.
 fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The path of a function.
+fn path(text: &str) -> Result<TokenStream, Vec<Diagnostic>> {
+    let path = text.strip_prefix("::").unwrap_or(text).split("::").all(is_identifier).then(|| text.parse().ok());
+    path.flatten().ok_or_else(|| vec![Diagnostic::error(format!("`{text}` is not the path of a function"))])
 }
 
 fn variable(name: &str) -> Result<String, Vec<Diagnostic>> {

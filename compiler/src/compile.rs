@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::kernel::Program;
 use crate::mode::Mode;
 use crate::ncnn::{self, Model};
-use crate::ops;
+use crate::ops::{self, CustomLayer};
 use crate::passes::{self, Change};
 use crate::plan::Plan;
 use crate::schedule::{Constants, schedule};
@@ -31,6 +31,8 @@ pub struct Options {
     pub outputs: Vec<String>,
     /// What may be done to the numbers.
     pub mode: Mode,
+    /// Layers that functions of the user's compute.
+    pub custom: Vec<CustomLayer>,
 }
 
 /// A model compiled for some targets.
@@ -57,8 +59,9 @@ pub fn compile(
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut model = ncnn::read_param(param.path, param.bytes)?;
     check_inputs(&model, options)?;
-    ops::read_weights(&mut model, weights.path, weights.bytes)?;
-    let graph = ops::lower(&model, &options.shapes, &options.outputs)?;
+    ops::custom::check(&model, &options.custom)?;
+    ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
+    let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
     if graph.outputs.is_empty() {
         return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
     }

@@ -5,7 +5,7 @@
 
 use crate::compile::{Compiled, File, Options, compile};
 use crate::diagnostic::Diagnostic;
-use crate::emit::rust::{Module, emit, pack};
+use crate::emit::rust::{Module, Weights, emit, pack};
 use crate::graph::{Combine, Nest, Operation};
 use ncnnc_targets::Target;
 use proc_macro2::{Ident, TokenStream};
@@ -25,6 +25,10 @@ pub struct Request {
     pub param: String,
     /// The weights; beside the param file if not given.
     pub weights: Option<String>,
+    /// Whether the packed weights are given at run time, rather than being part of the program.
+    pub weights_at_run_time: bool,
+    /// Paths of the functions that compute the layers in `options.custom`, one for each.
+    pub functions: Vec<TokenStream>,
     /// What the user chose.
     pub options: Options,
     /// How many threads `new` takes.
@@ -88,14 +92,17 @@ impl Request {
         let mut shapes: Vec<_> = self.options.shapes.iter().collect();
         shapes.sort();
         let targets: Vec<&str> = self.targets.iter().map(|target| target.name).collect();
+        let functions: Vec<String> = self.functions.iter().map(TokenStream::to_string).collect();
         let text = format!(
-            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{}\n{targets:?}\n{:?}\n{:?}",
+            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}",
             self.name,
             self.visibility,
             self.attributes,
             self.param,
             self.options.outputs,
             self.options.mode,
+            self.options.custom,
+            self.weights_at_run_time,
             self.threads,
             files.param,
             files.weights,
@@ -115,17 +122,30 @@ impl Request {
         let param = File { path: &self.param, bytes: &files.param_bytes };
         let weights = File { path: &self.weights(), bytes: &files.weights_bytes };
         let compiled = compile(param, weights, &self.options, &self.targets)?;
+        let packed = pack(&compiled.programs);
         let code = emit(&Module {
             name: self.name.clone(),
             visibility: self.visibility.clone(),
             attributes: self.attributes.clone(),
             facts: facts(&self.param, &compiled),
+            weights: match self.weights_at_run_time {
+                true => Weights::RunTime { hash: content_hash(&packed) },
+                false => Weights::Included,
+            },
             constants,
+            functions: &self.functions,
             threads: self.threads,
             programs: &compiled.programs,
         });
-        Ok(Generated { code, constants: pack(&compiled.programs), warnings: compiled.warnings })
+        Ok(Generated { code, constants: packed, warnings: compiled.warnings })
     }
+}
+
+/// The hash by which the runtime knows packed weights again.
+fn content_hash(packed: &[u8]) -> u128 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(packed);
+    hasher.finish128().as_u128()
 }
 
 fn read(name: &str, path: &Path, hint: &str) -> Result<Vec<u8>, Diagnostic> {

@@ -4,6 +4,7 @@ use ncnnc_compiler::build::{stem, type_name};
 use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::door::Request;
 use ncnnc_compiler::mode::Mode;
+use ncnnc_compiler::ops::CustomLayer;
 use ncnnc_targets::TARGETS;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -11,10 +12,10 @@ use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Ident, LitInt, LitStr, Token, Visibility, bracketed, parenthesized};
+use syn::{Attribute, Ident, LitInt, LitStr, Path, Token, Visibility, bracketed, parenthesized};
 
 /// The options there are, for messages.
-const OPTIONS: &str = "`weights`, `input`, `output`, `numerics`, `threads`, `precision` and `max_error`";
+const OPTIONS: &str = "`weights`, `input`, `output`, `layer`, `numerics`, `threads`, `precision` and `max_error`";
 
 /// A parsed call of the macro.
 pub struct Arguments {
@@ -70,6 +71,8 @@ fn request(name: Ident, visibility: TokenStream, attributes: TokenStream, path: 
         attributes,
         param: path.value(),
         weights: None,
+        weights_at_run_time: false,
+        functions: Vec::new(),
         options: Options::default(),
         threads: 1,
         targets: TARGETS.to_vec(),
@@ -100,23 +103,28 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
     match option.to_string().as_str() {
         "weights" => {
             input.parse::<Token![=]>()?;
-            if input.peek(Ident) {
-                let message = "weights given at run time are not supported yet; `weights` wants a path in quotes";
-                return Err(input.error(message));
-            }
-            let path: LitStr = input.parse()?;
+            let path = if input.peek(Ident) {
+                let place: Ident = input.parse()?;
+                if place != "runtime" {
+                    let message = "`weights` wants a path in quotes, `runtime`, or `runtime(\"path\")`";
+                    return Err(syn::Error::new(place.span(), message));
+                }
+                request.weights_at_run_time = true;
+                if !input.peek(syn::token::Paren) {
+                    return Ok(());
+                }
+                let path;
+                parenthesized!(path in input);
+                path.parse::<LitStr>()?
+            } else {
+                input.parse()?
+            };
             request.weights = Some(path.value());
         }
         "input" => {
             let blob = blob(input)?;
             input.parse::<Token![:]>()?;
-            let extents;
-            bracketed!(extents in input);
-            let extents = Punctuated::<LitInt, Token![,]>::parse_terminated(&extents)?;
-            let shape = extents.iter().map(extent).collect::<syn::Result<Vec<usize>>>()?;
-            if shape.is_empty() {
-                return Err(syn::Error::new(option.span(), format!("input `{blob}` needs at least one extent")));
-            }
+            let shape = shape(input, option.span(), &format!("input `{blob}`"))?;
             if request.options.shapes.insert(blob.clone(), shape).is_some() {
                 return Err(syn::Error::new(option.span(), format!("input `{blob}` is given twice")));
             }
@@ -124,6 +132,19 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         "output" => {
             let blob = blob(input)?;
             request.options.outputs.push(blob);
+        }
+        "layer" => {
+            let layer = blob(input)?;
+            input.parse::<Token![=]>()?;
+            let function: Path = input.parse()?;
+            input.parse::<Token![:]>()?;
+            let mut shapes = vec![shape(input, option.span(), &format!("layer `{layer}`"))?];
+            while input.peek(Token![,]) {
+                input.parse::<Token![,]>()?;
+                shapes.push(shape(input, option.span(), &format!("layer `{layer}`"))?);
+            }
+            request.options.custom.push(CustomLayer { layer, shapes });
+            request.functions.push(function.into_token_stream());
         }
         "numerics" => {
             input.parse::<Token![=]>()?;
@@ -164,7 +185,18 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
     Ok(())
 }
 
-/// The name of a blob: an identifier, or in quotes where it is none.
+/// Extents in brackets, at least one, of something that errors name.
+fn shape(input: ParseStream, span: Span, what: &str) -> syn::Result<Vec<usize>> {
+    let extents;
+    bracketed!(extents in input);
+    let extents = Punctuated::<LitInt, Token![,]>::parse_terminated(&extents)?;
+    if extents.is_empty() {
+        return Err(syn::Error::new(span, format!("{what} needs at least one extent")));
+    }
+    extents.iter().map(extent).collect()
+}
+
+/// The name of a blob or layer: an identifier, or in quotes where it is none.
 fn blob(input: ParseStream) -> syn::Result<String> {
     if input.peek(LitStr) {
         Ok(input.parse::<LitStr>()?.value())

@@ -32,8 +32,25 @@ pub fn code(request: &Request, files: &Files) -> Result<TokenStream, Vec<Diagnos
     let generated = request.generate(files, quote!(#path))?;
     std::fs::create_dir_all(folder).map_err(|error| vec![cannot_write(folder, &error)])?;
     write(&constants_file, &generated.constants)?;
-    write(&code_file, generated.code.to_string().as_bytes())?;
-    Ok(generated.code)
+    let warnings = generated.warnings.iter().map(warning);
+    let code = generated.code;
+    let text = quote!(#(#warnings)* #code).to_string();
+    write(&code_file, text.as_bytes())?;
+    // Not the code itself: errors in it must show the same places whether it was kept or not.
+    Ok(text.parse().expect("tokens are printed as tokens"))
+}
+
+/// Code that the Rust compiler warns of in these words: a macro has no other way, and what is out of date has a text of
+/// its own.
+fn warning(warning: &Diagnostic) -> TokenStream {
+    let text = warning.to_string();
+    quote! {
+        const _: () = {
+            #[deprecated(note = #text)]
+            const fn model() {}
+            model()
+        };
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 ///     weights = "models/resnet18-v2.bin"; // otherwise models/resnet18.bin
 ///     input in0: [3, 224, 224];           // shapes the file leaves open, outermost extent first
 ///     output pool5;                       // blobs to put out beside the model's outputs
+///     layer "Swirl" = crate::swirl: [8, 7, 7]; // layers of a type the compiler doesn't know
 ///     numerics = strict;                  // or fast, the default
 ///     threads = 2;                        // for `new`; the default is 1
 /// }
@@ -38,10 +39,44 @@ use std::path::PathBuf;
 ///
 /// A blob whose name is no identifier stands in quotes: `input "data/0": [3, 224, 224];`.
 ///
-/// Paths are relative to the folder of the crate's `Cargo.toml`. Editing the model rebuilds the crate. Whatever is wrong
-/// with a model is an error of the build, all of it at once, with the file, line and column.
+/// # Layers of your own
 ///
-/// What the type offers:
+/// `layer "Swirl" = path::to::function: [8, 7, 7];` has a function compute every layer of the type `Swirl`, or the layer
+/// of that name; the shapes of its outputs follow the colon, one after the other. The function gets dense, row-major
+/// tensors and fills the outputs, which hold anything before:
+///
+/// ```
+/// fn swirl(inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+///     for (to, from) in outputs[0].iter_mut().zip(inputs[0]) {
+///         *to = from.sin();
+///     }
+/// }
+/// ```
+///
+/// Such a layer has no arrays in the `.bin`. That every machine gives the same bits is then up to the function.
+///
+/// # Weights at run time
+///
+/// With `weights = runtime;`, or `weights = runtime("models/resnet18-v2.bin");`, the packed weights are no part of the
+/// program: `with_weights` takes the place of `new`, and `in_arena` takes them as well. They are written to a file when
+/// the crate is built, `WEIGHTS_FILE`, in cargo's target directory; ship a copy of it. They must begin at a multiple of
+/// 64 bytes, as what is mapped from a file does and what `leak_weights` copies; their length and hash are checked, which
+/// finds damaged files and those of other models, but is no signature.
+///
+/// ```ignore
+/// let weights = ncnnc::leak_weights(&std::fs::read("resnet18.constants")?);
+/// let mut model = Resnet18::with_weights(weights)?;
+/// ```
+///
+/// # Files
+///
+/// Paths are relative to the folder of the crate's `Cargo.toml`. Editing the model rebuilds the crate. Whatever is wrong
+/// with a model is an error of the build, all of it at once, with the file, line and column. What is only doubtful is
+/// shown as a warning, in the words of one that something is deprecated.
+///
+/// # The type
+///
+/// What it offers:
 ///
 /// - `run` takes one array for every input and gives a reference to the output, or to a struct of them when there are
 ///   several. Outputs whose size depends on the data come as `Rows`. Nothing is allocated and nothing can fail.

@@ -1,6 +1,7 @@
 //! What generated code is made of. Not for use by hand: it changes with the compiler.
 
 pub use crate::memory::Aligned;
+pub use crate::weights::check as check_weights;
 pub use crate::words;
 
 use crate::{InstructionSet, Memory, Options};
@@ -39,6 +40,28 @@ pub enum Argument {
     Constants(usize),
     /// The caller's input with this number.
     Input(usize),
+}
+
+/// Calls a function of the user's on its `I` inputs and `O` outputs, dense floats of these lengths.
+///
+/// # Safety
+/// There are as many buffers, inputs first, of these lengths; no output overlaps another buffer.
+pub unsafe fn call<const I: usize, const O: usize>(
+    function: fn(&[&[f32]], &mut [&mut [f32]]),
+    buffers: *const *mut u32,
+    inputs: [usize; I],
+    outputs: [usize; O],
+) {
+    let buffer = |number: usize| {
+        // SAFETY: there are that many.
+        unsafe { (*buffers.add(number)).cast::<f32>() }
+    };
+    // SAFETY: any words are floats, and the buffers are there as long as the step runs.
+    let inputs: [&[f32]; I] = core::array::from_fn(|i| unsafe { core::slice::from_raw_parts(buffer(i), inputs[i]) });
+    // SAFETY: the same, and nothing else refers to them meanwhile.
+    let mut outputs: [&mut [f32]; O] =
+        core::array::from_fn(|i| unsafe { core::slice::from_raw_parts_mut(buffer(I + i), outputs[i]) });
+    function(&inputs, &mut outputs);
 }
 
 /// A network compiled for one instruction set.

@@ -17,14 +17,18 @@ mod options;
 #[cfg(feature = "std")]
 mod pool;
 mod rows;
+mod weights;
 #[doc(hidden)]
 pub mod words;
 
 pub use instruction_set::InstructionSet;
+#[cfg(feature = "alloc")]
+pub use memory::leak_weights;
 pub use memory::{Arena, Memory, Owned};
 pub use ncnnc_macros::include_model;
 pub use options::Options;
 pub use rows::Rows;
+pub use weights::WeightsError;
 
 /// Keeps its items: this build has a heap.
 #[cfg(feature = "alloc")]

@@ -55,6 +55,18 @@ impl Owned {
     }
 }
 
+/// A copy of packed weights, aligned as networks want them, for the rest of the program's life: for a network with
+/// `weights = runtime` whose weights were read from a file.
+#[cfg(feature = "alloc")]
+#[must_use]
+pub fn leak_weights(bytes: &[u8]) -> &'static [u8] {
+    let lines = alloc::boxed::Box::leak(Owned::new(bytes.len()).0);
+    // SAFETY: the lines hold at least as many initialised bytes, and nobody else knows them.
+    let copy = unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<u8>(), bytes.len()) };
+    copy.copy_from_slice(bytes);
+    copy
+}
+
 #[cfg(feature = "alloc")]
 // SAFETY: lines are aligned and initialised, and `self` owns them.
 unsafe impl Memory for Owned {

@@ -1,7 +1,7 @@
 //! Prints how a network is carried out on a target, with the statements each step executes:
 //! `cargo run -p ncnnc-tests --example steps -- MODEL.param TARGET [blob=c,h,w]`. Weights are drawn at random.
 
-use ncnnc_compiler::kernel::{Kernel, Statement};
+use ncnnc_compiler::kernel::{Callee, Kernel, Program, Statement, Step};
 use ncnnc_compiler::ncnn;
 use ncnnc_compiler::ops;
 use ncnnc_compiler::passes;
@@ -23,6 +23,14 @@ fn statements(kernel: &Kernel) -> u64 {
             .sum()
     }
     kernel.tasks as u64 * body(&kernel.body)
+}
+
+/// The kernel a step calls, unless it calls a user's function.
+fn kernel<'a>(program: &'a Program, step: &Step) -> Option<&'a Kernel> {
+    match step.callee {
+        Callee::Kernel(kernel) => Some(&program.kernels[kernel]),
+        Callee::Custom(_) => None,
+    }
 }
 
 fn main() {
@@ -54,10 +62,10 @@ fn main() {
     let mut constants = Constants::default();
     let program = schedule(&plan, target, &mut constants);
     eprintln!("passes {passed:?}, then plan and schedule {:?}", start.elapsed() - passed);
-    let total: u64 = program.steps.iter().map(|step| statements(&program.kernels[step.kernel])).sum();
+    let total: u64 = program.steps.iter().filter_map(|step| kernel(&program, step)).map(statements).sum();
     println!("{:>12} statements in {} kernels, arena {} KiB", total, program.kernels.len(), program.arena_words / 256);
     for step in &program.steps {
-        let kernel = &program.kernels[step.kernel];
+        let Some(kernel) = kernel(&program, step) else { continue };
         let count = statements(kernel);
         println!("{count:>12} {:>5.1} % {} ({} tasks)", 100.0 * count as f64 / total as f64, step.name, kernel.tasks);
     }

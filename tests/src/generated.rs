@@ -5,7 +5,7 @@
 
 use crate::planned::Planned;
 use crate::shared::workspace;
-use ncnnc_compiler::emit::rust::{Module, emit, pack};
+use ncnnc_compiler::emit::rust::{Module, Weights, emit, pack};
 use ncnnc_compiler::graph::Output;
 use ncnnc_compiler::kernel::Program;
 use ncnnc_compiler::plan::{Plan, Value};
@@ -150,6 +150,8 @@ fn write_program(folder: &Path, group: Group) {
             attributes: quote!(),
             facts: Vec::new(),
             constants: quote!(#constants),
+            weights: Weights::Included,
+            functions: &[],
             threads: 1,
             programs: &programs,
         };

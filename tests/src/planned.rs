@@ -26,7 +26,7 @@ pub fn plan_case(case: &Case, mode: Mode, targets: &[&'static Target]) -> Option
     if !case.is_fed() {
         return None;
     }
-    let options = Options { shapes: case_shapes(case), outputs: case_outputs(case), mode };
+    let options = Options { shapes: case_shapes(case), outputs: case_outputs(case), mode, custom: Vec::new() };
     let compiled = plan_files(&case.id, &read(&case.param), &read(&case.bin), &options, targets).ok()?;
     let inputs = case_inputs(case, &compiled.plan.graph);
     Some(Planned { compiled, inputs })
@@ -60,8 +60,12 @@ pub(crate) fn network_shapes(network: &Network) -> HashMap<String, Vec<usize>> {
 /// What the compiler says where it refuses the model.
 pub fn plan_network(network: &Network, mode: Mode, targets: &[&'static Target]) -> Result<Planned, String> {
     let expected = network.outputs.iter().chain(&network.extra);
-    let options =
-        Options { shapes: network_shapes(network), outputs: expected.map(|blob| blob.name.clone()).collect(), mode };
+    let options = Options {
+        shapes: network_shapes(network),
+        outputs: expected.map(|blob| blob.name.clone()).collect(),
+        mode,
+        custom: Vec::new(),
+    };
     let compiled = plan_files(&network.name, &read(&network.param), &network.weights(), &options, targets)?;
     Ok(Planned { compiled, inputs: vec![network.input_tensor().words] })
 }

@@ -1,7 +1,7 @@
 //! Programs built by hand, which together use all of the kernel language.
 
 use ncnnc_compiler::instruction::Instruction;
-use ncnnc_compiler::kernel::{Address, Argument, Builder, Kernel, Op, Port, Program, Step, Type};
+use ncnnc_compiler::kernel::{Address, Argument, Builder, Callee, Kernel, Op, Port, Program, Step, Type};
 
 /// Every program with the name of its type.
 pub fn all() -> Vec<(&'static str, Program)> {
@@ -47,7 +47,12 @@ fn arithmetic() -> Program {
     });
     Program {
         kernels: vec![builder.finish()],
-        steps: vec![Step { name: "everything".to_string(), how: "all at once".to_string(), kernel: 0, arguments }],
+        steps: vec![Step {
+            name: "everything".to_string(),
+            how: "all at once".to_string(),
+            callee: Callee::Kernel(0),
+            arguments,
+        }],
         arena_words: 0,
         constants: constants.collect(),
         inputs: vec![port("a", &[VECTORS, LANES]), port("type", &[VECTORS, LANES])],
@@ -69,13 +74,13 @@ fn control() -> Program {
             Step {
                 name: "double".to_string(),
                 how: "row by row".to_string(),
-                kernel: 0,
+                callee: Callee::Kernel(0),
                 arguments: vec![Argument::Input(0), Argument::Constants(0), Argument::Arena(16)],
             },
             Step {
                 name: "keep".to_string(),
                 how: "one row after the other".to_string(),
-                kernel: 1,
+                callee: Callee::Kernel(1),
                 arguments: vec![Argument::Arena(16), Argument::Output(0), Argument::Output(1)],
             },
         ],

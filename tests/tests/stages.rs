@@ -3,7 +3,7 @@
 
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
 use ncnnc_compiler::emit::assembly::assemble;
-use ncnnc_compiler::emit::rust::{Module, emit};
+use ncnnc_compiler::emit::rust::{Module, Weights, emit};
 use ncnnc_compiler::kernel::Program;
 use ncnnc_compiler::{ncnn, ops};
 use ncnnc_targets::{Architecture, TARGETS, Target};
@@ -120,6 +120,8 @@ fn rust(target: &'static Target, program: &Program) -> String {
         attributes: quote!(),
         facts: Vec::new(),
         constants: quote!("network.constants"),
+        weights: Weights::Included,
+        functions: &[],
         threads: 1,
         programs: &[(target, program.clone())],
     });

@@ -101,6 +101,7 @@ impl Graph {
 /// What a routine does to what it reads.
 fn kind_text(kind: &RoutineKind, reads: &[&str]) -> String {
     match kind {
+        RoutineKind::Custom(number) => format!("function {number} of the user's, of {}", reads.join(", ")),
         RoutineKind::Detections(kind) => {
             let groups = if kind.groups > 1 { format!(" in each of {} groups", kind.groups) } else { String::new() };
             let enough = if kind.inclusive { "at least" } else { "above" };

@@ -1,7 +1,7 @@
-//! Computations whose course depends on the data, such as choosing and sorting detections.
+//! Computations whose course depends on the data, such as choosing and sorting detections, or on a user's function.
 //!
 //! Each kind is named here with its parameters; what it computes is defined twice, independently: by the plan's
-//! interpreter and by the kernel that carries it out.
+//! interpreter and by the kernel that carries it out. Only what the user defines has no definition here.
 
 use super::{TensorId, View};
 use crate::expression::{Expression, NodeId};
@@ -29,6 +29,9 @@ pub enum RoutineKind {
     /// Cuts a box out of a tensor. Reads the tensor and a vector of integers; writes the box, with the tensor's shape as
     /// its capacity, and its extents. Whatever the integers are, the box is first confined to the tensor.
     Crop(Crop),
+    /// Calls the function of the user's with this number on everything it reads and everything it writes, and nothing
+    /// else: neither its values nor its course are known here.
+    Custom(usize),
 }
 
 /// How detections are chosen: in each group alone the candidates with a sufficient score, sorted by descending score,

@@ -1,6 +1,6 @@
 //! Runs kernels and programs word by word: what emitted code must equal, to the bit.
 
-use super::{Address, Argument, Kernel, Op, Program, Statement, Type, ValueId};
+use super::{Address, Argument, Callee, Kernel, Op, Program, Statement, Type, ValueId};
 
 /// Runs every task of a kernel on its buffers, given in order.
 ///
@@ -20,6 +20,9 @@ pub fn interpret_kernel(kernel: &Kernel, buffers: &mut [Vec<u32>]) {
 }
 
 /// Runs a program on its inputs; gives its outputs.
+///
+/// # Panics
+/// When it calls a function of the user's, which only compiled code can.
 pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>> {
     // What no step has written yet must never be read: quiet NaNs make it show.
     const UNWRITTEN: u32 = 0x7fc0_dead;
@@ -27,7 +30,8 @@ pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>
     let mut outputs: Vec<Vec<u32>> =
         program.outputs.iter().map(|port| vec![UNWRITTEN; port.shape.iter().product()]).collect();
     for step in &program.steps {
-        let kernel = &program.kernels[step.kernel];
+        let Callee::Kernel(kernel) = step.callee else { panic!("{} calls a user's function", step.name) };
+        let kernel = &program.kernels[kernel];
         let mut buffers: Vec<Vec<u32>> = step
             .arguments
             .iter()

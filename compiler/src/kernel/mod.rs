@@ -13,7 +13,7 @@ mod verify_program;
 
 pub use builder::Builder;
 pub use interpret::{interpret_kernel, interpret_program};
-pub use program::{Argument, Port, Program, Step};
+pub use program::{Argument, Callee, Custom, Port, Program, Step};
 
 use crate::instruction::Instruction;
 

@@ -151,7 +151,7 @@ impl Display for Program {
         ports(f, "output", &self.outputs)?;
         writeln!(f, "arena of {} words, constants of {} words", self.arena_words, self.constants.len())?;
         for (number, step) in self.steps.iter().enumerate() {
-            let first = self.steps.iter().position(|other| other.kernel == step.kernel).unwrap_or(number);
+            let first = self.steps.iter().position(|other| other.callee == step.callee).unwrap_or(number);
             let shared =
                 if first < number { format!("; by the kernel of {}", self.steps[first].name) } else { String::new() };
             writeln!(f, "{}: {}{shared}", step.name, step.how)?;

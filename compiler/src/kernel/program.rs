@@ -1,6 +1,6 @@
 //! A program: kernels, the calls in order, one arena, packed constants.
 
-use super::Kernel;
+use super::{Buffer, Kernel};
 use std::sync::Arc;
 
 /// Everything one network needs on one target.
@@ -33,17 +33,45 @@ pub struct Port {
     pub integer: bool,
 }
 
-/// A call of a kernel with all its tasks. Every step waits for the one before.
+/// A call of a kernel with all its tasks, or of a function. Every step waits for the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The layer it carries out, or what it does for one.
     pub name: String,
     /// How, for readers: what is computed together, the tasks, what is read and written and how that lies in memory.
     pub how: String,
-    /// Which kernel, as a position in [`Program::kernels`].
-    pub kernel: usize,
+    /// What is called.
+    pub callee: Callee,
     /// What its buffers are.
     pub arguments: Vec<Argument>,
+}
+
+/// What a step calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// The kernel at this position in [`Program::kernels`].
+    Kernel(usize),
+    /// A function of the user's.
+    Custom(Custom),
+}
+
+/// A function of the user's, which takes dense floats in row-major order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Custom {
+    /// Its number among those the user gave.
+    pub function: usize,
+    /// What it reads, then what it writes.
+    pub buffers: Vec<Buffer>,
+}
+
+impl Program {
+    /// The buffers that a step wants as its arguments.
+    pub fn buffers<'a>(&'a self, step: &'a Step) -> &'a [Buffer] {
+        match &step.callee {
+            Callee::Kernel(kernel) => &self.kernels[*kernel].buffers,
+            Callee::Custom(custom) => &custom.buffers,
+        }
+    }
 }
 
 /// Where a buffer lies; offsets are in words.

@@ -31,7 +31,7 @@ impl Program {
         let lines = vec![None; self.arena_words.div_ceil(LINE)];
         let mut memory = Memory { lines, outputs: vec![false; self.outputs.len()] };
         for (number, step) in self.steps.iter().enumerate() {
-            let buffers = &self.kernels[step.kernel].buffers;
+            let buffers = self.buffers(step);
             assert_eq!(step.arguments.len(), buffers.len(), "{}: an argument for every buffer", step.name);
             for (argument, buffer) in step.arguments.iter().zip(buffers) {
                 self.check_room(step, *argument, buffer, constants);
@@ -67,7 +67,7 @@ impl Program {
 
     /// What a step writes overlaps nothing else that it touches.
     fn check_apart(&self, step: &Step) {
-        let buffers = &self.kernels[step.kernel].buffers;
+        let buffers = self.buffers(step);
         for (i, (argument, buffer)) in step.arguments.iter().zip(buffers).enumerate().filter(|(_, (_, b))| b.writable) {
             for (j, (other, other_buffer)) in step.arguments.iter().zip(buffers).enumerate() {
                 let overlap = match (argument, other) {
@@ -135,7 +135,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Address, Builder, Kernel, Port, Type};
+    use super::super::{Address, Builder, Callee, Kernel, Port, Type};
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -156,7 +156,7 @@ mod tests {
         let step = |(number, (from, to)): (usize, &(Argument, Argument))| Step {
             name: ["first", "second", "third"][number].to_string(),
             how: String::new(),
-            kernel: 0,
+            callee: Callee::Kernel(0),
             arguments: vec![*from, *to],
         };
         Program {

@@ -1,6 +1,7 @@
 //! What an operator has at hand while it lowers one layer.
 
-use super::{operator, unknown_layer};
+use super::custom::{self, CustomLayer};
+use super::{Operator, operator, unknown_layer};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{
@@ -213,19 +214,42 @@ impl View {
     }
 }
 
+/// What a layer means.
+enum Meaning<'c> {
+    /// What the table says.
+    Known(&'static Operator),
+    /// What the user's function with this number computes.
+    Declared((usize, &'c CustomLayer)),
+}
+
+/// Lowers a whole model without layers of the user's own; see [`lower_with`].
+///
+/// # Errors
+/// As there.
+pub fn lower(model: &Model, shapes: &HashMap<String, Vec<usize>>, extra: &[String]) -> Result<Graph, Vec<Diagnostic>> {
+    lower_with(model, shapes, extra, &[])
+}
+
 /// Lowers a whole model. `shapes` gives, by blob name and outermost first, the shapes of inputs that the file leaves
-/// open; `extra` names further blobs to put out beside the model's own outputs.
+/// open; `extra` names further blobs to put out beside the model's own outputs; `custom` declares layers that functions
+/// of the user's compute.
 ///
 /// # Errors
 /// Every layer that isn't known, whose parameters contradict each other or whose inputs don't fit, all at once.
-pub fn lower(model: &Model, shapes: &HashMap<String, Vec<usize>>, extra: &[String]) -> Result<Graph, Vec<Diagnostic>> {
+pub fn lower_with(
+    model: &Model,
+    shapes: &HashMap<String, Vec<usize>>,
+    extra: &[String],
+    custom: &[CustomLayer],
+) -> Result<Graph, Vec<Diagnostic>> {
     let mut graph = Graph::default();
     let mut names = HashSet::new();
     let mut values: Vec<Option<View>> = vec![None; model.blobs.len()];
     let mut problems = Vec::new();
     let mut elements = 0;
     for layer in &model.layers {
-        let Some(operator) = operator(&layer.kind) else {
+        let declared = || custom::find(custom, layer).map(Meaning::Declared);
+        let Some(meaning) = operator(&layer.kind).map(Meaning::Known).or_else(declared) else {
             problems.push(unknown_layer(layer));
             continue;
         };
@@ -240,7 +264,11 @@ pub fn lower(model: &Model, shapes: &HashMap<String, Vec<usize>>, extra: &[Strin
         let outputs = vec![None; layer.outputs.len()];
         let graph = &mut graph;
         let mut lowering = Lowering { layer, inputs, graph, output_names, given_shape, outputs, names: &mut names };
-        let lowered = (operator.lower)(&mut lowering).and_then(|()| lowering.check_sizes(sizes, &mut elements));
+        let lowered = match meaning {
+            Meaning::Known(operator) => (operator.lower)(&mut lowering),
+            Meaning::Declared((function, declared)) => custom::lower(&mut lowering, function, declared),
+        };
+        let lowered = lowered.and_then(|()| lowering.check_sizes(sizes, &mut elements));
         match lowered {
             Ok(()) => {
                 for (id, view) in layer.outputs.iter().zip(lowering.outputs) {

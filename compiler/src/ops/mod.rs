@@ -12,6 +12,7 @@ mod contraction;
 mod convolution;
 mod crop;
 mod crop_at;
+pub mod custom;
 mod data;
 mod deconvolution;
 mod detection_output;
@@ -46,7 +47,8 @@ mod yolo_detections;
 #[cfg(test)]
 mod hostile;
 
-pub use lowering::{Lowering, lower};
+pub use custom::CustomLayer;
+pub use lowering::{Lowering, lower, lower_with};
 
 use crate::diagnostic::Diagnostic;
 use crate::ncnn::{self, Layer, Model, WeightReader, Weights};
@@ -161,25 +163,43 @@ pub fn operator(kind: &str) -> Option<&'static Operator> {
     OPERATORS.iter().find(|operator| operator.kind == kind)
 }
 
-/// Reads the `.bin` of a model; `path` is only named in messages.
+/// Reads the `.bin` of a model without layers of the user's own; see [`read_weights_with`].
+///
+/// # Errors
+/// As there.
+pub fn read_weights(model: &mut Model, path: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
+    read_weights_with(model, &[], path, bytes)
+}
+
+/// Reads the `.bin` of a model; `path` is only named in messages. Layers that are declared in `custom` have no arrays.
 ///
 /// # Errors
 /// Every layer of an unknown type, or what is wrong with the first layer whose arrays can't be read.
-pub fn read_weights(model: &mut Model, path: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
+pub fn read_weights_with(
+    model: &mut Model,
+    custom: &[CustomLayer],
+    path: &str,
+    bytes: &[u8],
+) -> Result<(), Vec<Diagnostic>> {
     // Behind a layer of unknown size nothing can be found, so all of them are named before anything is read.
-    let unknown: Vec<_> =
-        model.layers.iter().filter(|layer| operator(&layer.kind).is_none()).map(unknown_layer).collect();
+    let known = |layer: &&Layer| operator(&layer.kind).is_some() || custom::find(custom, layer).is_some();
+    let unknown: Vec<_> = model.layers.iter().filter(|layer| !known(layer)).map(unknown_layer).collect();
     if !unknown.is_empty() {
         return Err(unknown);
     }
     ncnn::read_weights(model, path, bytes, &|layer, reader| match operator(&layer.kind) {
         Some(operator) => (operator.weights)(layer, reader).map_err(|problem| vec![problem]),
+        None if custom::find(custom, layer).is_some() => Ok(Vec::new()),
         None => Err(vec![unknown_layer(layer)]),
     })
 }
 
 fn unknown_layer(layer: &Layer) -> Diagnostic {
-    Diagnostic::error(format!("unknown layer type `{}`", layer.kind)).at(layer.location.clone()).layer(&layer.name)
+    let hint = format!("`layer {:?} = path::to::function: [1, 2, 3];` has a function compute such layers", layer.kind);
+    Diagnostic::error(format!("unknown layer type `{}`", layer.kind))
+        .at(layer.location.clone())
+        .layer(&layer.name)
+        .hint(hint)
 }
 
 #[cfg(test)]

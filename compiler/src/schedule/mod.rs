@@ -19,7 +19,7 @@ pub use constants::Constants;
 
 use crate::expression::Expression;
 use crate::graph::{Access, Graph, Index, Nest, Operation, Source, TensorId, axes};
-use crate::kernel::{Argument, Builder, Kernel, Program, Step};
+use crate::kernel::{Argument, Builder, Callee, Kernel, Program, Step};
 use crate::plan::{Numerics, Plan};
 use constants::Key;
 use forms::Forms;
@@ -62,7 +62,7 @@ enum Location {
 struct Draft {
     name: String,
     how: String,
-    kernel: usize,
+    callee: Callee,
     arguments: Vec<Location>,
 }
 
@@ -189,7 +189,7 @@ impl Scheduler<'_> {
             kernels.push(kernel);
             kernels.len() - 1
         });
-        self.steps.push(Draft { name, how, kernel: number, arguments });
+        self.steps.push(Draft { name, how, callee: Callee::Kernel(number), arguments });
     }
 
     /// Copies dense words.
@@ -225,7 +225,7 @@ impl Scheduler<'_> {
             .map(|draft| Step {
                 name: draft.name,
                 how: draft.how,
-                kernel: draft.kernel,
+                callee: draft.callee,
                 arguments: draft
                     .arguments
                     .into_iter()

@@ -9,9 +9,9 @@ mod detections;
 mod scalars;
 
 use super::place::{BLOCK, Form, Home};
-use super::{Location, Scheduler, kernel_name};
+use super::{Draft, Location, Scheduler, kernel_name};
 use crate::graph::{Graph, Routine, RoutineKind};
-use crate::kernel::{BufferId, Builder, Kernel};
+use crate::kernel::{Buffer, BufferId, Builder, Callee, Custom, Kernel};
 
 impl Scheduler<'_> {
     /// Adds the step that carries out a routine.
@@ -19,23 +19,40 @@ impl Scheduler<'_> {
         let dense = |tensor| Home { tensor, form: Form::Dense };
         routine.reads.iter().for_each(|view| self.bring(dense(view.tensor)));
         routine.writes.iter().for_each(|tensor| self.make(dense(*tensor)));
-        let kernel = kernel(self.graph(), routine, self.target.lanes);
         let tensors = routine.reads.iter().map(|view| view.tensor).chain(routine.writes.iter().copied());
         let mut arguments: Vec<Location> = tensors.map(|tensor| self.homes[&dense(tensor)]).collect();
+        let name = |tensor| self.graph().tensor(tensor).name.as_str();
+        let reads: Vec<&str> = routine.reads.iter().map(|view| name(view.tensor)).collect();
+        let writes: Vec<&str> = routine.writes.iter().map(|tensor| name(*tensor)).collect();
+        let operands = format!("1 task; reads {} in rows; writes {} in rows", reads.join(", "), writes.join(", "));
+        if let RoutineKind::Custom(function) = routine.kind {
+            let callee = Callee::Custom(custom(self.graph(), routine, function));
+            let how = format!("a function of the user's; {operands}");
+            self.steps.push(Draft { name: routine.name.clone(), how, callee, arguments });
+            return;
+        }
+        let kernel = kernel(self.graph(), routine, self.target.lanes);
         for own in &kernel.buffers[arguments.len()..] {
             self.places.push(own.words.next_multiple_of(BLOCK));
             arguments.push(Location::Arena(self.places.len() - 1));
         }
-        let name = |tensor| self.graph().tensor(tensor).name.as_str();
-        let reads: Vec<&str> = routine.reads.iter().map(|view| name(view.tensor)).collect();
-        let writes: Vec<&str> = routine.writes.iter().map(|tensor| name(*tensor)).collect();
-        let (reads, writes) = (reads.join(", "), writes.join(", "));
-        let how = format!("one word at a time; 1 task; reads {reads} in rows; writes {writes} in rows");
+        let how = format!("one word at a time; {operands}");
         self.step(routine.name.clone(), how, kernel, arguments);
     }
 }
 
-/// The kernel that carries out a routine. Buffers beyond what the routine reads and writes are its own memory.
+/// The call of a user's function that carries out a routine.
+fn custom(graph: &Graph, routine: &Routine, function: usize) -> Custom {
+    let buffer = |tensor, writable| {
+        let tensor = graph.tensor(tensor);
+        Buffer { name: kernel_name(&tensor.name), words: tensor.elements(), writable }
+    };
+    let reads = routine.reads.iter().map(|view| buffer(view.tensor, false));
+    let writes = routine.writes.iter().map(|tensor| buffer(*tensor, true));
+    Custom { function, buffers: reads.chain(writes).collect() }
+}
+
+/// The kernel that carries out a routine, unless a user's function does. Buffers beyond what the routine reads and writes are its own memory.
 pub fn kernel(graph: &Graph, routine: &Routine, lanes: usize) -> Kernel {
     let mut b = Builder::new(kernel_name(&routine.name), lanes, 1);
     let reads: Vec<BufferId> = routine
@@ -60,6 +77,7 @@ pub fn kernel(graph: &Graph, routine: &Routine, lanes: usize) -> Kernel {
             detections::build(&mut b, kind, &reads, labels, &writes);
         }
         RoutineKind::Crop(kind) => crop::build(&mut b, kind, &routine.reads[0].shape, &reads, &writes),
+        RoutineKind::Custom(_) => unreachable!("{}: a user's function is no kernel", routine.name),
     }
     b.finish()
 }

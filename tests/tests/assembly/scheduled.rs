@@ -1,7 +1,7 @@
 //! The kernels of every visible case, with what their buffers hold when they are called.
 
 use super::machine::Case;
-use ncnnc_compiler::kernel::{Argument, Kernel, Program, interpret_kernel};
+use ncnnc_compiler::kernel::{Argument, Callee, Kernel, Program, interpret_kernel};
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::ops;
 use ncnnc_targets::Target;
@@ -15,7 +15,8 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
     let mut arena = vec![0; program.arena_words];
     let mut outputs: Vec<Vec<u32>> = program.outputs.iter().map(|port| vec![0; port.shape.iter().product()]).collect();
     for step in &program.steps {
-        let kernel = &program.kernels[step.kernel];
+        let Callee::Kernel(kernel) = step.callee else { panic!("no case has a layer of its own") };
+        let kernel = &program.kernels[kernel];
         let arguments = || step.arguments.iter().zip(&kernel.buffers);
         let mut buffers: Vec<Vec<u32>> = arguments()
             .map(|(argument, buffer)| match argument {

@@ -23,7 +23,7 @@ pub fn kernel(kernel: &Kernel, name: &Ident) -> TokenStream {
     let docs = format!(" {} tasks.", kernel.tasks);
     quote! {
         #[doc = #docs]
-        unsafe fn #name(buffers: *const *mut u32, begin: usize, end: usize) {
+        pub unsafe fn #name(buffers: *const *mut u32, begin: usize, end: usize) {
             unsafe {
                 #(#buffers)*
                 let mut #task = begin as i64;

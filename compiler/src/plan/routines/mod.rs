@@ -12,6 +12,7 @@ pub(super) fn run<A: Arithmetic>(graph: &Graph, routine: &Routine, reads: &[Vec<
     let (values, extents) = match &routine.kind {
         RoutineKind::Detections(detections) => detections::run::<A>(detections, reads),
         RoutineKind::Crop(crop) => crop::run::<A>(crop, &routine.reads[0].shape, reads),
+        RoutineKind::Custom(_) => panic!("{}: only compiled code can call a user's function", routine.name),
     };
     let capacity = graph.tensor(routine.writes[0]).elements();
     let mut whole = values;

@@ -1,3 +1,0 @@
-ncnnc::include_model!("models/open.param");
-
-fn main() {}

@@ -1,0 +1,58 @@
+//! What is said at build time of calls of the macro and of models.
+
+mod calls {
+    ncnnc::include_model!();
+    ncnnc::include_model!("models/tiny.param", threads = 2);
+    ncnnc::include_model! {
+        struct Options = "models/tiny.param";
+        treads = 2;
+        threads = 0;
+        numerics = quick;
+        input in0: [];
+        input in1: [3, two];
+        precision = f16;
+        precision("fc") = int8;
+        max_error = 1e-3;
+        numerics = compensated;
+        weights = models/tiny.bin;
+        output out0 out1;
+        layer Swirl: [4];
+        layer Swirl = swirl;
+    }
+}
+
+mod files {
+    ncnnc::include_model!("models/absent.param");
+    ncnnc::include_model!("models/unweighted.param");
+    ncnnc::include_model!("models/malformed.param");
+    ncnnc::include_model!("models/open.param");
+    ncnnc::include_model!("models/strange.param");
+    ncnnc::include_model!("models/weighted.param");
+}
+
+mod misfits {
+    ncnnc::include_model! {
+        struct Input = "models/tiny.param";
+        input data: [2, 3, 4];
+    }
+    ncnnc::include_model! {
+        struct Output = "models/tiny.param";
+        output relu7;
+    }
+    ncnnc::include_model! {
+        struct Weights = "models/tiny.param";
+        weights = "models/weighted.bin";
+    }
+    ncnnc::include_model! {
+        struct Layers = "models/tiny.param";
+        layer Swirl = swirl: [4];
+        layer relu = swirl: [4];
+        layer relu = swirl: [4];
+    }
+    ncnnc::include_model! {
+        struct Shapes = "models/doubtful.param";
+        layer Swirl = swirl: [4], [4];
+    }
+}
+
+fn main() {}

@@ -1,3 +1,0 @@
-ncnnc::include_model!();
-
-fn main() {}

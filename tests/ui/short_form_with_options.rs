@@ -1,3 +1,0 @@
-ncnnc::include_model!("models/tiny.param", threads = 2);
-
-fn main() {}
