@@ -37,7 +37,7 @@ const MODULES: &Layers = &[
     (&["emit"], &["ncnnc_targets", "instruction", "kernel"]),
     (&["compile"], &["ncnnc_targets", "diagnostic", "mode", "kernel", "ncnn", "ops", "passes", "plan", "schedule"]),
     (&["door"], &["ncnnc_targets", "diagnostic", "graph", "emit", "compile"]),
-    (&["build"], &["ncnnc_targets", "diagnostic", "mode", "compile", "door"]),
+    (&["build"], &["ncnnc_targets", "diagnostic", "mode", "ops", "compile", "door"]),
 ];
 
 /// What a table lets a name use; nothing when the name isn't there.
