@@ -15,10 +15,12 @@ use crate::plan::Order;
 use ncnnc_targets::{Target, Tile};
 use std::ops::Range;
 
-/// Reductions shorter than this leave nothing to keep in registers; the generic kernel is as good.
+/// Reductions shorter than this are left to the generic kernel: a tile would store about as often as it accumulates. A
+/// judgement, not a measurement.
 const SHORTEST: usize = 4;
 
-/// Uses of a computed factor that make up for packing it: a word packed costs about as much as two multiply-adds.
+/// Uses of a computed factor that make up for packing it, which takes a load and a store for each word. A judgement, not a
+/// measurement.
 const WORTH_PACKING: usize = 4;
 
 /// A nest seen as a contraction.
