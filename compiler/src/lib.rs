@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod door;
 pub mod emit;
 pub mod expression;
+pub mod format;
 pub mod function;
 pub mod graph;
 pub mod instruction;

@@ -1,8 +1,9 @@
 //! Vector words: what portable kernels are made of. `N` lanes of 32 bits in an array; scalars have one lane.
 //!
-//! One function per instruction of the compiler's table, under the name it has there, with the same bits. Nothing here
-//! calls a mathematical library: what `core` lacks (fused multiply-add, square root, rounding) is done exactly in
-//! integers and double precision, so the bits are the same on every machine and without `std`.
+//! One function per instruction of the compiler's table, under the name it has there, with the same bits, and one to load
+//! and one to store for each of its formats. Nothing here calls a mathematical library: what `core` lacks (fused
+//! multiply-add, square root, rounding, half precision) is done exactly in integers and double precision, so the bits are
+//! the same on every machine and without `std`.
 
 /// Defines functions from rows `name(operands) => meaning`, a lane at a time.
 macro_rules! instructions {
@@ -127,6 +128,104 @@ pub unsafe fn load<const N: usize>(buffer: *const u32, at: i64) -> [u32; N] {
 pub unsafe fn store<const N: usize>(buffer: *mut u32, at: i64, words: [u32; N]) {
     // SAFETY: as promised by the caller.
     unsafe { buffer.offset(at as isize).cast::<[u32; N]>().write(words) }
+}
+
+/// Defines how elements of 16 bits are loaded and stored.
+macro_rules! formats {
+    ($($load:ident $store:ident $text:literal $widen:ident $narrow:ident;)*) => { $(
+        #[doc = concat!("The elements at `buffer + at`, ", $text, ", as floats.")]
+        ///
+        /// # Safety
+        /// They lie within the buffer, and nobody writes them meanwhile.
+        #[inline(always)]
+        pub unsafe fn $load<const N: usize>(buffer: *const u16, at: i64) -> [u32; N] {
+            // SAFETY: as promised by the caller; elements are only known to be aligned as elements.
+            let elements = unsafe { buffer.offset(at as isize).cast::<[u16; N]>().read() };
+            let mut result = [0; N];
+            let mut lane = 0;
+            while lane < N {
+                result[lane] = $widen(elements[lane]);
+                lane += 1;
+            }
+            result
+        }
+
+        #[doc = concat!("Stores floats as elements at `buffer + at`, ", $text, ".")]
+        ///
+        /// # Safety
+        /// They lie within the buffer, and nobody else reads or writes them meanwhile.
+        #[inline(always)]
+        pub unsafe fn $store<const N: usize>(buffer: *mut u16, at: i64, words: [u32; N]) {
+            let mut elements = [0; N];
+            let mut lane = 0;
+            while lane < N {
+                elements[lane] = $narrow(words[lane]);
+                lane += 1;
+            }
+            // SAFETY: as promised by the caller.
+            unsafe { buffer.offset(at as isize).cast::<[u16; N]>().write(elements) }
+        }
+    )* };
+}
+
+formats! {
+    load_f16 store_f16 "in half precision" widen_f16 narrow_f16;
+    load_bf16 store_bf16 "in bfloat16" widen_bf16 narrow_bf16;
+}
+
+/// A number in half precision as a float, exactly.
+#[inline(always)]
+#[must_use]
+pub fn widen_f16(element: u16) -> u32 {
+    let (sign, magnitude) = (u32::from(element & 0x8000) << 16, u32::from(element & 0x7fff));
+    // The exponents' biases differ by 112. Infinity and NaN keep the largest exponent there is.
+    let beyond = if magnitude >= 0x7c00 { 0x7000_0000 } else { 0x3800_0000 };
+    let normal = (magnitude << 13) + beyond;
+    // Subnormal numbers are multiples of 2^-24, and small integers are exact.
+    let subnormal = (magnitude as f32 * f32::from_bits(0x3380_0000)).to_bits();
+    sign | if magnitude < 0x400 { subnormal } else { normal }
+}
+
+/// A float as the nearest number in half precision, ties to even; too large a number becomes infinity.
+#[inline(always)]
+#[must_use]
+pub fn narrow_f16(word: u32) -> u16 {
+    /// From here on up: infinity, and behind it NaN.
+    const INFINITY: u32 = 0x7f80_0000;
+    /// The smallest normal number, 2^-14.
+    const NORMAL: u32 = 0x3880_0000;
+    /// Half way between the largest number and what would follow it, 65520.
+    const TOO_LARGE: u32 = 0x477f_f000;
+    let (sign, magnitude) = ((word >> 16 & 0x8000) as u16, word & 0x7fff_ffff);
+    // Half of the last place, less where the bit that stays is even; the carry goes where it must.
+    let normal = (magnitude.wrapping_sub(0x3800_0000).wrapping_add(0xfff + (magnitude >> 13 & 1)) >> 13) as u16;
+    // The last place of 0.5 is 2^-24, that of every subnormal number: the sum rounds as it should.
+    let subnormal = ((f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000)) as u16;
+    sign | if magnitude > INFINITY {
+        0x7e00
+    } else if magnitude >= TOO_LARGE {
+        0x7c00
+    } else if magnitude < NORMAL {
+        subnormal
+    } else {
+        normal
+    }
+}
+
+/// A number in bfloat16 as a float, exactly.
+#[inline(always)]
+#[must_use]
+pub fn widen_bf16(element: u16) -> u32 {
+    u32::from(element) << 16
+}
+
+/// A float as the nearest number in bfloat16, ties to even; too large a number becomes infinity.
+#[inline(always)]
+#[must_use]
+pub fn narrow_bf16(word: u32) -> u16 {
+    let rounded = word.wrapping_add(0x7fff + (word >> 16 & 1));
+    let is_nan = word & 0x7fff_ffff > 0x7f80_0000;
+    ((if is_nan { word | 0x40_0000 } else { rounded }) >> 16) as u16
 }
 
 /// A scalar in every lane.

@@ -1,11 +1,12 @@
 //! Programs built by hand, which together use all of the kernel language.
 
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::instruction::Instruction;
 use ncnnc_compiler::kernel::{Address, Argument, Builder, Callee, Kernel, Op, Port, Program, Step, Type};
 
 /// Every program with the name of its type.
 pub fn all() -> Vec<(&'static str, Program)> {
-    vec![("Arithmetic", arithmetic()), ("Control", control())]
+    vec![("Arithmetic", arithmetic()), ("Control", control()), ("Formats", formats())]
 }
 
 /// Vectors that [`arithmetic`] takes.
@@ -58,6 +59,70 @@ fn arithmetic() -> Program {
         inputs: vec![port("a", &[VECTORS, LANES]), port("type", &[VECTORS, LANES])],
         outputs: vec![port("vectors/all", &[VECTORS, instructions, LANES]), port("0", &[VECTORS, instructions])],
     }
+}
+
+/// Elements that [`formats`] takes.
+pub const ELEMENTS: usize = 96;
+
+/// For each narrow format, what is stored in it, read back as vectors, as scalars and in every lane, and constants that
+/// have been in it all along.
+fn formats() -> Program {
+    let narrow: Vec<Format> = Format::ALL.iter().copied().filter(|format| format.is_narrow()).collect();
+    let constant = |i: usize| (i as f32 * 0.3 - 7.0).to_bits();
+    let (mut constants, mut steps, mut kernels, mut arena_words) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut step = |name: &str, kernel: Kernel, arguments: Vec<Argument>| {
+        let (how, callee) = (String::new(), Callee::Kernel(kernels.len()));
+        steps.push(Step { name: name.to_string(), how, callee, arguments });
+        kernels.push(kernel);
+    };
+    for (number, format) in narrow.iter().enumerate() {
+        step("store", store(*format), vec![Argument::Input(0), Argument::Arena(arena_words)]);
+        let arguments =
+            vec![Argument::Arena(arena_words), Argument::Constants(constants.len()), Argument::Output(number)];
+        step("load", load(*format), arguments);
+        constants.extend(format.pack(&(0..ELEMENTS).map(constant).collect::<Vec<_>>()));
+        arena_words += format.words(ELEMENTS);
+    }
+    let output = |format: &Format| port(format.text(), &[ELEMENTS / LANES, 4, LANES]);
+    let outputs = narrow.iter().map(output).collect();
+    let inputs = vec![port("in0", &[ELEMENTS])];
+    Program { kernels, steps, arena_words, constants: constants.into(), inputs, outputs }
+}
+
+fn store(format: Format) -> Kernel {
+    let mut builder = Builder::new(format!("store_{}", format.text()), LANES, ELEMENTS / 2 / LANES);
+    let (input, output) = (builder.input("input", ELEMENTS), builder.output_in(format, "output", ELEMENTS));
+    let task = builder.task();
+    let vector = builder.load(Type::Vector, Address::new(input, 0).plus(task, LANES as i64));
+    builder.store(Address::new(output, 0).plus(task, LANES as i64), vector);
+    // The other half one by one.
+    builder.repeat(LANES, |builder, lane| {
+        let at = |buffer| Address::new(buffer, ELEMENTS as i64 / 2).plus(task, LANES as i64).plus(lane, 1);
+        let scalar = builder.load(Type::Scalar, at(input));
+        builder.store(at(output), scalar);
+    });
+    builder.finish()
+}
+
+fn load(format: Format) -> Kernel {
+    let mut builder = Builder::new(format!("load_{}", format.text()), LANES, ELEMENTS / LANES);
+    let stored = builder.input_in(format, "stored", ELEMENTS);
+    let constant = builder.input_in(format, "constant", ELEMENTS);
+    let output = builder.output("output", 4 * ELEMENTS);
+    let task = builder.task();
+    let at = |buffer| Address::new(buffer, 0).plus(task, LANES as i64);
+    let to = |row: i64| Address::new(output, row * LANES as i64).plus(task, 4 * LANES as i64);
+    for (row, buffer) in [stored, constant].into_iter().enumerate() {
+        let value = builder.load(Type::Vector, at(buffer));
+        builder.store(to(row as i64), value);
+    }
+    let value = builder.broadcast(at(stored).moved(1));
+    builder.store(to(2), value);
+    builder.repeat(LANES, |builder, lane| {
+        let value = builder.load(Type::Scalar, at(stored).plus(lane, 1));
+        builder.store(to(3).plus(lane, 1), value);
+    });
+    builder.finish()
 }
 
 /// Rows that [`control`] takes.

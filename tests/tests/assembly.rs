@@ -2,11 +2,13 @@
 //! values, and kernels for every statement, for spills and for addresses.
 
 mod assembly {
+    pub mod formats;
     pub mod kernels;
     pub mod machine;
     pub mod scheduled;
 }
 
+use assembly::formats;
 use assembly::kernels;
 use assembly::machine::{check, check_naked, measure};
 use assembly::scheduled;
@@ -16,6 +18,7 @@ use ncnnc_targets::target;
 fn check_target(name: &str) {
     let target = target(name).expect("a target of the table");
     check(target, "kernels", &kernels::all(target.lanes));
+    check(target, "formats", &formats::all(target.lanes));
 }
 
 /// Checks the kernels of all visible cases on a target.
@@ -61,7 +64,8 @@ fn neon_equals_the_interpreter() {
 fn rust_takes_naked_functions() {
     for name in ["avx2", "avx512"] {
         let target = target(name).expect("a target of the table");
-        check_naked(target, &kernels::all(target.lanes));
+        let cases = [kernels::all(target.lanes), formats::all(target.lanes)].concat();
+        check_naked(target, &cases);
     }
 }
 
@@ -69,7 +73,8 @@ fn rust_takes_naked_functions() {
 #[test]
 fn rust_takes_naked_functions() {
     let target = target("neon").expect("a target of the table");
-    check_naked(target, &kernels::all(target.lanes));
+    let cases = [kernels::all(target.lanes), formats::all(target.lanes)].concat();
+    check_naked(target, &cases);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Programs emitted as Rust compute what their interpreter computes, to the bit.
 
 use ncnnc::{Arena, InstructionSet, Options};
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::instruction::Instruction;
 use ncnnc_compiler::kernel::interpret_program;
 use ncnnc_tests::random::Random;
@@ -46,6 +47,48 @@ fn the_runtime_knows_exactly_the_instructions_of_the_table() {
                 .unwrap_or_else(|| panic!("the runtime lacks {}", instruction.text()));
             let expected = instruction.lane(&operands);
             assert!(same(&[f32::from_bits(got)], &[expected]), "{} of {operands:x?}", instruction.text());
+        }
+    }
+}
+
+#[test]
+fn elements_are_stored_and_read_as_the_table_of_formats_says() {
+    let program = program("Formats");
+    let mut model = Formats::new();
+    let mut random = Random(3);
+    for round in 0..50 {
+        let words: Vec<u32> = (0..programs::ELEMENTS).map(|_| random.word() >> (round % 3)).collect();
+        let expected = interpret_program(&program, std::slice::from_ref(&words));
+        let outputs = model.run(&std::array::from_fn(|i| f32::from_bits(words[i])));
+        assert!(same(outputs.f16, &expected[0]), "f16, round {round}");
+        assert!(same(outputs.bf16, &expected[1]), "bf16, round {round}");
+    }
+}
+
+#[test]
+fn the_runtime_widens_every_element_as_the_table_does() {
+    for element in 0..=u16::MAX {
+        for (format, got) in
+            [(Format::F16, ncnnc::words::widen_f16(element)), (Format::Bf16, ncnnc::words::widen_bf16(element))]
+        {
+            let expected = format.widen(u32::from(element));
+            assert!(same(&[f32::from_bits(got)], &[expected]), "{} {element:04x}: {got:08x}", format.text());
+        }
+    }
+}
+
+/// A stride that is odd visits all kinds of low bits; `NCNNC_FULL=1` takes every word.
+#[test]
+fn the_runtime_rounds_words_as_the_table_does() {
+    let stride = if std::env::var_os("NCNNC_FULL").is_some_and(|value| value == "1") { 1 } else { 499 };
+    for word in (0..=u32::MAX).step_by(stride) {
+        for (format, got) in
+            [(Format::F16, ncnnc::words::narrow_f16(word)), (Format::Bf16, ncnnc::words::narrow_bf16(word))]
+        {
+            let expected = format.narrow(word);
+            let nan = |element: u32| f32::from_bits(format.widen(element)).is_nan();
+            let equal = u32::from(got) == expected || nan(u32::from(got)) && nan(expected);
+            assert!(equal, "{} of {word:08x}: {got:04x}, not {expected:04x}", format.text());
         }
     }
 }

@@ -17,7 +17,7 @@ const GARBAGE: u32 = 0x7fc0_dead;
 fn run_kernel(graph: &Graph, routine: &Routine, reads: &[Vec<u32>]) -> Value {
     let kernel = routine::kernel(graph, routine, 8);
     let mut buffers = reads.to_vec();
-    buffers.extend(kernel.buffers[reads.len()..].iter().map(|buffer| vec![GARBAGE; buffer.words]));
+    buffers.extend(kernel.buffers[reads.len()..].iter().map(|buffer| vec![GARBAGE; buffer.words()]));
     interpret_kernel(&kernel, &mut buffers);
     let shape: Vec<usize> = buffers[reads.len() + 1].iter().map(|extent| *extent as usize).collect();
     let words = buffers[reads.len()][..shape.iter().product()].to_vec();

@@ -2,6 +2,7 @@
 
 use super::{Address, Buffer, BufferId, Kernel, Op, Statement, Type, ValueId, VariableId};
 use crate::expression::{Expression, Node};
+use crate::format::Format;
 use crate::instruction::Instruction;
 
 /// A kernel under construction. Statements go to the innermost open body.
@@ -49,24 +50,34 @@ impl Builder {
         self.kernel.task
     }
 
-    /// Adds a buffer that is read.
+    /// Adds a buffer of words that is read.
     pub fn input(&mut self, name: &str, words: usize) -> BufferId {
-        self.buffer(name, words, false)
+        self.input_in(Format::Word, name, words)
     }
 
-    /// Adds a buffer that is written, and may be read.
+    /// Adds a buffer of words that is written, and may be read.
     pub fn output(&mut self, name: &str, words: usize) -> BufferId {
-        self.buffer(name, words, true)
+        self.output_in(Format::Word, name, words)
     }
 
-    fn buffer(&mut self, name: &str, words: usize, writable: bool) -> BufferId {
-        self.kernel.buffers.push(Buffer { name: name.to_string(), words, writable });
+    /// Adds a buffer in this format that is read.
+    pub fn input_in(&mut self, format: Format, name: &str, elements: usize) -> BufferId {
+        self.buffer(Buffer { name: name.to_string(), elements, format, writable: false })
+    }
+
+    /// Adds a buffer in this format that is written, and may be read.
+    pub fn output_in(&mut self, format: Format, name: &str, elements: usize) -> BufferId {
+        self.buffer(Buffer { name: name.to_string(), elements, format, writable: true })
+    }
+
+    fn buffer(&mut self, buffer: Buffer) -> BufferId {
+        self.kernel.buffers.push(buffer);
         BufferId(self.kernel.buffers.len() - 1)
     }
 
     /// Sets the length of a buffer that was not known before.
-    pub fn resize(&mut self, buffer: BufferId, words: usize) {
-        self.kernel.buffers[buffer.0].words = words;
+    pub fn resize(&mut self, buffer: BufferId, elements: usize) {
+        self.kernel.buffers[buffer.0].elements = elements;
     }
 
     /// Opens a body: statements go to it until [`Self::end`].
@@ -106,12 +117,12 @@ impl Builder {
         self.define(ty, Op::Constant(bits))
     }
 
-    /// Words from memory.
+    /// Elements from memory.
     pub fn load(&mut self, ty: Type, address: Address) -> ValueId {
         self.define(ty, Op::Load(address))
     }
 
-    /// One word from memory in every lane.
+    /// One element from memory in every lane.
     pub fn broadcast(&mut self, address: Address) -> ValueId {
         self.define(Type::Vector, Op::Broadcast(address))
     }
@@ -205,7 +216,7 @@ impl Address {
         Self { buffer, terms: Vec::new(), offset }
     }
 
-    /// This, further by `index * stride` words.
+    /// This, further by `index * stride` elements.
     pub fn plus(mut self, index: ValueId, stride: i64) -> Self {
         if stride != 0 {
             self.terms.push((index, stride));
@@ -213,9 +224,9 @@ impl Address {
         self
     }
 
-    /// This, further by a constant number of words.
-    pub fn moved(mut self, words: i64) -> Self {
-        self.offset += words;
+    /// This, further by a constant number of elements.
+    pub fn moved(mut self, elements: i64) -> Self {
+        self.offset += elements;
         self
     }
 }

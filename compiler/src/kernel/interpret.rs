@@ -1,8 +1,8 @@
-//! Runs kernels and programs word by word: what emitted code must equal, to the bit.
+//! Runs kernels and programs element by element: what emitted code must equal, to the bit.
 
 use super::{Address, Argument, Callee, Kernel, Op, Program, Statement, Type, ValueId};
 
-/// Runs every task of a kernel on its buffers, given in order.
+/// Runs every task of a kernel on its buffers, given in order as words of memory.
 ///
 /// # Panics
 /// When an access leaves its buffer: the verifier has let a defect pass.
@@ -37,8 +37,8 @@ pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>
             .iter()
             .zip(&kernel.buffers)
             .map(|(argument, buffer)| match argument {
-                Argument::Arena(offset) => arena[*offset..offset + buffer.words].to_vec(),
-                Argument::Constants(offset) => program.constants[*offset..offset + buffer.words].to_vec(),
+                Argument::Arena(offset) => arena[*offset..offset + buffer.words()].to_vec(),
+                Argument::Constants(offset) => program.constants[*offset..offset + buffer.words()].to_vec(),
                 Argument::Input(i) => inputs[*i].clone(),
                 Argument::Output(i) => outputs[*i].clone(),
             })
@@ -47,7 +47,7 @@ pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>
         for ((argument, buffer), words) in step.arguments.iter().zip(&kernel.buffers).zip(buffers) {
             match argument {
                 Argument::Arena(offset) if buffer.writable => {
-                    arena[*offset..offset + buffer.words].copy_from_slice(&words);
+                    arena[*offset..offset + buffer.words()].copy_from_slice(&words);
                 }
                 Argument::Output(i) if buffer.writable => outputs[*i] = words,
                 Argument::Arena(_) | Argument::Output(_) | Argument::Constants(_) | Argument::Input(_) => {}
@@ -84,6 +84,10 @@ impl Machine<'_> {
         usize::try_from(self.sum(&address.terms, address.offset)).expect("an access before its buffer")
     }
 
+    fn element(&self, address: &Address, at: usize, buffers: &[Vec<u32>]) -> u32 {
+        self.kernel.buffers[address.buffer.0].format.load(&buffers[address.buffer.0], at)
+    }
+
     fn body(&mut self, body: &[Statement], buffers: &mut [Vec<u32>]) {
         for statement in body {
             match statement {
@@ -91,8 +95,10 @@ impl Machine<'_> {
                 Statement::Set(variable, value) => self.variables[variable.0] = self.values[value.0].clone(),
                 Statement::Store(address, value) => {
                     let at = self.position(address);
-                    let words = &self.values[value.0];
-                    buffers[address.buffer.0][at..at + words.len()].copy_from_slice(words);
+                    let format = self.kernel.buffers[address.buffer.0].format;
+                    for (lane, word) in self.values[value.0].iter().enumerate() {
+                        format.store(&mut buffers[address.buffer.0], at + lane, *word);
+                    }
                 }
                 Statement::For { index, extent, body } => {
                     for i in 0..*extent {
@@ -122,9 +128,9 @@ impl Machine<'_> {
             Op::Constant(bits) => vec![*bits; words],
             Op::Load(address) => {
                 let at = self.position(address);
-                buffers[address.buffer.0][at..at + words].to_vec()
+                (at..at + words).map(|at| self.element(address, at, buffers)).collect()
             }
-            Op::Broadcast(address) => vec![buffers[address.buffer.0][self.position(address)]; words],
+            Op::Broadcast(address) => vec![self.element(address, self.position(address), buffers); words],
             Op::Splat(scalar) => vec![self.values[scalar.0][0]; words],
             Op::Apply(instruction, operands) => (0..words)
                 .map(|lane| {

@@ -1,6 +1,7 @@
 //! Programs in a small structured vector language: what every back end emits.
 //!
-//! A [`Kernel`] is a loop nest over buffers of 32-bit words, with vectors of a fixed number of lanes; a [`Program`] is the
+//! A [`Kernel`] is a loop nest over buffers of elements, with vectors of a fixed number of 32-bit lanes; what is stored in a
+//! narrower format is widened when it is loaded and rounded when it is stored, and computed with in 32 bits; a [`Program`] is the
 //! kernels, the calls in order, one arena and the packed constants. Owns the language, its text, its interpreter and its
 //! verifier. Must not know networks, nor which emitter follows.
 
@@ -15,6 +16,7 @@ pub use builder::Builder;
 pub use interpret::{interpret_kernel, interpret_program};
 pub use program::{Argument, Callee, Custom, Port, Program, Step};
 
+use crate::format::Format;
 use crate::instruction::Instruction;
 
 /// What a value is.
@@ -40,25 +42,27 @@ pub struct VariableId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub usize);
 
-/// An argument of a kernel: a run of words in memory, aligned to 64 bytes unless it is the caller's own.
+/// An argument of a kernel: a run of elements in memory, aligned to 64 bytes unless it is the caller's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Buffer {
     /// Its name in printed kernels: `input`, `weight`.
     pub name: String,
-    /// Its length in words. No access goes beyond it; the verifier shows it.
-    pub words: usize,
+    /// Its length in elements. No access goes beyond it; the verifier shows it.
+    pub elements: usize,
+    /// How its elements are stored.
+    pub format: Format,
     /// Whether the kernel may write it. A writable buffer overlaps no other one.
     pub writable: bool,
 }
 
-/// A word, or the first word of a vector: `buffer[offset + sum of index * stride]`.
+/// An element, or the first element of a vector: `buffer[offset + sum of index * stride]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Which buffer.
     pub buffer: BufferId,
-    /// Indices with their strides in words.
+    /// Indices with their strides in elements.
     pub terms: Vec<(ValueId, i64)>,
-    /// A constant number of words.
+    /// A constant number of elements.
     pub offset: i64,
 }
 
@@ -90,7 +94,7 @@ pub enum Statement {
     Let(ValueId, Op),
     /// Assigns a variable.
     Set(VariableId, ValueId),
-    /// Stores a vector or a scalar.
+    /// Stores a vector or a scalar, rounded to the buffer's format.
     Store(Address, ValueId),
     /// Runs the body with `index` from 0 up to `extent`, known now.
     For {
@@ -128,9 +132,9 @@ pub enum Statement {
 pub enum Op {
     /// The word in every lane.
     Constant(u32),
-    /// Words in sequence from memory.
+    /// Elements in sequence from memory, widened.
     Load(Address),
-    /// One word from memory in every lane; vectors only.
+    /// One element from memory in every lane, widened; vectors only.
     Broadcast(Address),
     /// A scalar in every lane; vectors only.
     Splat(ValueId),
@@ -152,6 +156,13 @@ pub enum Op {
     ScalarFrom(ValueId),
     /// Whether `0 <= index < extent`: a scalar, all ones or zero.
     IndexWithin(ValueId, i64),
+}
+
+impl Buffer {
+    /// Words of memory it takes.
+    pub fn words(&self) -> usize {
+        self.format.words(self.elements)
+    }
 }
 
 impl Kernel {

@@ -9,7 +9,11 @@ impl Display for Kernel {
         let buffers: Vec<String> = self
             .buffers
             .iter()
-            .map(|b| format!("{}{}: {}", if b.writable { "mut " } else { "" }, b.name, b.words))
+            .map(|b| {
+                let (writable, format) = (if b.writable { "mut " } else { "" }, b.format);
+                let format = if format.is_narrow() { format!(" {}", format.text()) } else { String::new() };
+                format!("{writable}{}: {}{format}", b.name, b.elements)
+            })
             .collect();
         writeln!(f, "kernel {}({}) lanes {} tasks {} {{", self.name, buffers.join(", "), self.lanes, self.tasks)?;
         let mut printer = Printer { kernel: self, names: HashMap::new(), out: String::new() };

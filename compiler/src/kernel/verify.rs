@@ -76,12 +76,13 @@ impl Checker<'_> {
         bounded.then_some((low, high))
     }
 
-    fn access(&self, address: &Address, words: usize) {
+    fn access(&self, address: &Address, elements: usize) {
         let buffer = &self.kernel.buffers[address.buffer.0];
         if let Some((low, high)) = self.range(&address.terms, address.offset)
-            && (low < 0 || high + words as i64 > buffer.words as i64)
+            && (low < 0 || high + elements as i64 > buffer.elements as i64)
         {
-            self.fail(&format!("an access to {low}..={high} + {words} of {} ({} words)", buffer.name, buffer.words));
+            let (name, all) = (&buffer.name, buffer.elements);
+            self.fail(&format!("an access to {low}..={high} + {elements} of {name} ({all} elements)"));
         }
     }
 

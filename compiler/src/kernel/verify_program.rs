@@ -59,7 +59,7 @@ impl Program {
             Argument::Input(number) => (words(&self.inputs[number].shape), 0, false, "the input"),
             Argument::Output(number) => (words(&self.outputs[number].shape), 0, true, "the output"),
         };
-        let (name, end) = (&buffer.name, from + buffer.words);
+        let (name, end) = (&buffer.name, from + buffer.words());
         assert!(end <= room, "{}: {name} ends at word {end} of {room} of {place}", step.name);
         assert!(from.is_multiple_of(LINE), "{}: {name} begins within a line of {place}", step.name);
         assert!(writable || !buffer.writable, "{}: {name} is written among {place}", step.name);
@@ -72,7 +72,7 @@ impl Program {
             for (j, (other, other_buffer)) in step.arguments.iter().zip(buffers).enumerate() {
                 let overlap = match (argument, other) {
                     (Argument::Arena(a), Argument::Arena(b)) => {
-                        run(*a, buffer.words).overlaps(run(*b, other_buffer.words))
+                        run(*a, buffer.words()).overlaps(run(*b, other_buffer.words()))
                     }
                     (Argument::Output(a), Argument::Output(b)) => a == b,
                     (Argument::Arena(_) | Argument::Output(_) | Argument::Constants(_) | Argument::Input(_), _) => {
@@ -88,7 +88,7 @@ impl Program {
     fn check_read(&self, memory: &Memory, step: &Step, argument: Argument, buffer: &Buffer) {
         match argument {
             Argument::Arena(at) => {
-                let run = run(at, buffer.words);
+                let run = run(at, buffer.words());
                 for line in &memory.lines[run.first..run.first + run.lines] {
                     match line {
                         None => panic!("{} reads {}, which no step has written", step.name, buffer.name),
@@ -113,7 +113,7 @@ impl Memory {
     fn write(&mut self, argument: Argument, buffer: &Buffer, step: usize) {
         match argument {
             Argument::Arena(at) => {
-                let run = run(at, buffer.words);
+                let run = run(at, buffer.words());
                 self.lines[run.first..run.first + run.lines].fill(Some((run, step)));
             }
             Argument::Output(number) => self.outputs[number] = true,

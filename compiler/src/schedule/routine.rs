@@ -10,6 +10,7 @@ mod scalars;
 
 use super::place::{BLOCK, Form, Home};
 use super::{Draft, Location, Scheduler, kernel_name};
+use crate::format::Format;
 use crate::graph::{Graph, Routine, RoutineKind};
 use crate::kernel::{Buffer, BufferId, Builder, Callee, Custom, Kernel};
 
@@ -33,7 +34,7 @@ impl Scheduler<'_> {
         }
         let kernel = kernel(self.graph(), routine, self.target.lanes);
         for own in &kernel.buffers[arguments.len()..] {
-            self.places.push(own.words.next_multiple_of(BLOCK));
+            self.places.push(own.words().next_multiple_of(BLOCK));
             arguments.push(Location::Arena(self.places.len() - 1));
         }
         let how = format!("one word at a time; {operands}");
@@ -45,7 +46,7 @@ impl Scheduler<'_> {
 fn custom(graph: &Graph, routine: &Routine, function: usize) -> Custom {
     let buffer = |tensor, writable| {
         let tensor = graph.tensor(tensor);
-        Buffer { name: kernel_name(&tensor.name), words: tensor.elements(), writable }
+        Buffer { name: kernel_name(&tensor.name), elements: tensor.elements(), format: Format::Word, writable }
     };
     let reads = routine.reads.iter().map(|view| buffer(view.tensor, false));
     let writes = routine.writes.iter().map(|tensor| buffer(*tensor, true));

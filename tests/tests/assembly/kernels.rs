@@ -2,7 +2,7 @@
 
 use super::machine::Case;
 use ncnnc_compiler::instruction::Instruction;
-use ncnnc_compiler::kernel::{Address, Builder, Kernel, Op, Type, ValueId, VariableId};
+use ncnnc_compiler::kernel::{Address, Buffer, Builder, Kernel, Op, Type, ValueId, VariableId};
 
 /// Words that are special as floats or as integers.
 const SPECIAL: [u32; 32] = [
@@ -57,9 +57,10 @@ impl Random {
 }
 
 /// Buffers full of small floats.
-fn with_floats(kernel: Kernel, seed: u64) -> Case {
+pub fn with_floats(kernel: Kernel, seed: u64) -> Case {
     let mut random = Random(seed);
-    let buffers = kernel.buffers.iter().map(|buffer| (0..buffer.words).map(|_| random.float()).collect()).collect();
+    let mut floats = |buffer: &Buffer| (0..buffer.elements).map(|_| random.float()).collect::<Vec<u32>>();
+    let buffers = kernel.buffers.iter().map(|buffer| buffer.format.pack(&floats(buffer))).collect();
     Case { kernel, buffers }
 }
 

@@ -10,6 +10,7 @@ use std::process::Command;
 const TIME_LIMIT: &str = "120";
 
 /// A kernel with the words of its buffers.
+#[derive(Clone)]
 pub struct Case {
     pub kernel: Kernel,
     pub buffers: Vec<Vec<u32>>,

@@ -20,8 +20,8 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
         let arguments = || step.arguments.iter().zip(&kernel.buffers);
         let mut buffers: Vec<Vec<u32>> = arguments()
             .map(|(argument, buffer)| match argument {
-                Argument::Arena(offset) => arena[*offset..offset + buffer.words].to_vec(),
-                Argument::Constants(offset) => program.constants[*offset..offset + buffer.words].to_vec(),
+                Argument::Arena(offset) => arena[*offset..offset + buffer.words()].to_vec(),
+                Argument::Constants(offset) => program.constants[*offset..offset + buffer.words()].to_vec(),
                 Argument::Input(i) => inputs[*i].clone(),
                 Argument::Output(i) => outputs[*i].clone(),
             })
@@ -34,7 +34,7 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
         for ((argument, buffer), words) in arguments().zip(buffers) {
             match argument {
                 Argument::Arena(offset) if buffer.writable => {
-                    arena[*offset..offset + buffer.words].copy_from_slice(&words);
+                    arena[*offset..offset + buffer.words()].copy_from_slice(&words);
                 }
                 Argument::Output(i) if buffer.writable => outputs[*i] = words,
                 Argument::Arena(_) | Argument::Output(_) | Argument::Constants(_) | Argument::Input(_) => {}

@@ -6,6 +6,7 @@ use super::aarch64_text::{self, Opcode};
 use super::allocate::Allocated;
 use super::lower::Lower;
 use super::machine::{Access, Base, Class, Flow, Instruction, Machine, Memory, Operand, Register, Role};
+use crate::format::Format;
 use crate::instruction::Instruction as Arithmetic;
 use crate::kernel::{Type, ValueId};
 
@@ -20,9 +21,11 @@ pub enum View {
     W,
     /// A general register.
     X,
-    /// Lane 0 of a vector register.
+    /// The low half of lane 0 of a vector register.
+    H,
+    /// Lane 0.
     S,
-    /// Its low half.
+    /// The low half of the register.
     D,
     /// All of it, in memory.
     Q,
@@ -30,6 +33,8 @@ pub enum View {
     Bytes,
     /// Four words.
     Words,
+    /// Four elements of 16 bits.
+    Halves,
     /// Two double words.
     Doubles,
     /// Lane 0, repeated.
@@ -193,6 +198,39 @@ fn step(to: Register, from: Register, number: i64) -> Vec<Instruction<Aarch64>> 
     steps
 }
 
+/// The view that moves elements to and from memory.
+fn in_memory(ty: Type, format: Format) -> View {
+    match (format, ty) {
+        (Format::Word, Type::Scalar) => View::S,
+        (Format::Word, _) => View::Q,
+        (Format::F16 | Format::Bf16, Type::Scalar) => View::H,
+        (Format::F16 | Format::Bf16, _) => View::D,
+    }
+}
+
+/// Elements of 16 bits in the low half of a new register. bfloat16 is the high half of a lane: just under half of the last
+/// place that stays is added, and that place's own bit, so that a tie goes up only from an odd number. The sum would carry
+/// a NaN into infinity or zero: NaNs are quieted instead.
+fn narrowed(lower: Code, from: Register, format: Format) -> Register {
+    let to = lower.register(Class::Vector);
+    let halves = Operand::Register(to, View::Halves);
+    if format == Format::F16 {
+        lower.emit(Opcode::Fcvtn, vec![halves, words(from)]);
+        return to;
+    }
+    let [one, below_half, quiet] = [1, 0x7fff, 0x0040_0000].map(|word| lower.constant(word));
+    let [sum, nan, number] = [(); 3].map(|()| lower.register(Class::Vector));
+    lower.emit(Opcode::Ushr, vec![words(sum), words(from), Operand::Immediate(16)]);
+    lower.emit(Opcode::And, vec![as_bytes(sum), as_bytes(sum), as_bytes(one)]);
+    lower.emit(Opcode::Add, vec![words(sum), words(sum), words(below_half)]);
+    lower.emit(Opcode::Add, vec![words(sum), words(sum), words(from)]);
+    lower.emit(Opcode::Orr, vec![as_bytes(nan), as_bytes(from), as_bytes(quiet)]);
+    lower.emit(Opcode::Fcmeq, vec![words(number), words(from), words(from)]);
+    lower.emit(Opcode::Bsl, vec![as_bytes(number), as_bytes(sum), as_bytes(nan)]);
+    lower.emit(Opcode::Shrn, vec![halves, words(number), Operand::Immediate(16)]);
+    to
+}
+
 fn transfer(class: Class) -> View {
     match class {
         Class::General => View::X,
@@ -301,20 +339,28 @@ impl Machine for Aarch64 {
         lower.emit(Opcode::Dup, vec![words(to), Operand::Register(from, View::Element)]);
     }
 
-    fn load(lower: &mut Lower<Self>, ty: Type, to: Register, from: Memory) {
-        let view = if ty == Type::Scalar { View::S } else { View::Q };
-        lower.emit(Opcode::Ldr, vec![Operand::Register(to, view), Operand::Memory(from)]);
+    fn load(lower: &mut Lower<Self>, ty: Type, to: Register, from: Memory, format: Format) {
+        lower.emit(Opcode::Ldr, vec![Operand::Register(to, in_memory(ty, format)), Operand::Memory(from)]);
+        let halves = Operand::Register(to, View::Halves);
+        match format {
+            Format::Word => {}
+            Format::F16 => lower.emit(Opcode::Fcvtl, vec![words(to), halves]),
+            Format::Bf16 => lower.emit(Opcode::Shll, vec![words(to), halves, Operand::Immediate(16)]),
+        }
     }
 
-    fn broadcast(lower: &mut Lower<Self>, to: Register, from: Memory) {
+    fn broadcast(lower: &mut Lower<Self>, to: Register, from: Memory, format: Format) {
         let word = lower.register(Class::Vector);
-        Self::load(lower, Type::Scalar, word, from);
+        Self::load(lower, Type::Scalar, word, from, format);
         Self::splat(lower, to, word);
     }
 
-    fn store(lower: &mut Lower<Self>, ty: Type, to: Memory, from: Register) {
-        let view = if ty == Type::Scalar { View::S } else { View::Q };
-        lower.emit(Opcode::Str, vec![Operand::Register(from, view), Operand::Memory(to)]);
+    fn store(lower: &mut Lower<Self>, ty: Type, to: Memory, from: Register, format: Format) {
+        let stored = match format {
+            Format::Word => from,
+            Format::F16 | Format::Bf16 => narrowed(lower, from, format),
+        };
+        lower.emit(Opcode::Str, vec![Operand::Register(stored, in_memory(ty, format)), Operand::Memory(to)]);
     }
 
     fn prefetch(lower: &mut Lower<Self>, memory: Memory) {

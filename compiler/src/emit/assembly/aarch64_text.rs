@@ -86,6 +86,10 @@ opcodes! {
     Cmeq "cmeq" Write Next;
     Fcvtzs "fcvtzs" Write Next;
     Scvtf "scvtf" Write Next;
+    Fcvtl "fcvtl" Write Next;
+    Fcvtn "fcvtn" Write Next;
+    Shll "shll" Write Next;
+    Shrn "shrn" Write Next;
 }
 
 /// The lines of a kernel.
@@ -174,10 +178,12 @@ fn register_name(register: Register, view: View) -> String {
         (Class::General, View::W) => format!("w{number}"),
         (Class::General, _double) if number == 31 => "sp".to_string(),
         (Class::General, _double) => format!("x{number}"),
+        (_vector, View::H) => format!("h{number}"),
         (_vector, View::S) => format!("s{number}"),
         (_vector, View::D) => format!("d{number}"),
         (_vector, View::Q) => format!("q{number}"),
         (_vector, View::Bytes) => format!("v{number}.16b"),
+        (_vector, View::Halves) => format!("v{number}.4h"),
         (_vector, View::Element) => format!("v{number}.s[0]"),
         (_vector, View::Doubles) => format!("v{number}.2d"),
         (_vector, View::Words | View::W | View::X) => format!("v{number}.4s"),

@@ -8,19 +8,20 @@ use crate::kernel::{Address, ValueId};
 impl<M: Machine> Lower<'_, M> {
     /// The address as the machine can hold it.
     pub(super) fn memory(&mut self, address: &Address, access: Access) -> Memory {
-        let (group, dynamic, words) = self.pointers.split(address);
+        let element = self.kernel.buffers[address.buffer.0].format.bytes() as i64;
+        let (group, dynamic, bytes) = self.pointers.split(address, element);
         let number = match self.pointers.find(&group) {
             Some(number) => number,
             None => self.pointer(group),
         };
         let pointer = &self.pointers.pointers[number];
         let mut base = pointer.register;
-        let mut displacement = 4 * words + pointer.pending;
+        let mut displacement = bytes + pointer.pending;
         let mut index = None;
         if let [(register, stride)] = dynamic[..]
-            && self.machine.scales(4 * stride)
+            && self.machine.scales(stride)
         {
-            index = Some((register, 4 * stride as u8));
+            index = Some((register, stride as u8));
         } else if !dynamic.is_empty() {
             index = Some((self.offset(dynamic), 1));
         }
@@ -60,7 +61,7 @@ impl<M: Machine> Lower<'_, M> {
         let mut sum: Option<Register> = None;
         for (index, stride) in &terms {
             let product = self.register(Class::General);
-            M::multiply(self, product, *index, 4 * stride);
+            M::multiply(self, product, *index, *stride);
             match sum {
                 None => sum = Some(product),
                 Some(sum) => M::add(self, sum, product),
@@ -81,7 +82,7 @@ impl<M: Machine> Lower<'_, M> {
             M::pointer(lower, register, place);
             if stride != 0 {
                 let start = lower.register(Class::General);
-                M::multiply(lower, start, begin, 4 * stride);
+                M::multiply(lower, start, begin, stride);
                 M::add(lower, register, start);
             }
         });

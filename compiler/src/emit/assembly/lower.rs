@@ -7,6 +7,7 @@ use super::machine::{Access, Class, Instruction, Machine, Memory, Operand, Regis
 use super::pointers::{Index, Pointers};
 use super::pool::Pool;
 use super::uses::Uses;
+use crate::format::Format;
 use crate::instruction::Instruction as Arithmetic;
 use crate::kernel::{Address, BufferId, Kernel, Op, Statement, Type, ValueId};
 use std::collections::{HashMap, HashSet};
@@ -17,7 +18,7 @@ pub enum Place {
     /// In a register.
     Register(Register),
     /// Still in memory: it is read at its first use.
-    Memory { memory: Memory, buffer: BufferId, broadcast: bool },
+    Memory { memory: Memory, buffer: BufferId, format: Format, broadcast: bool },
     /// In lane 0 of a register, and meant to be in every lane.
     Element(Register),
     /// Known now.
@@ -171,11 +172,13 @@ impl<'k, M: Machine> Lower<'k, M> {
                 self.places[value.0] = Some(Place::Register(register));
                 register
             }
-            Place::Memory { memory, buffer, broadcast } => {
+            Place::Memory { memory, buffer, format, broadcast } => {
                 let register = self.register(Class::Vector);
                 let start = self.code.len();
-                self.read(self.ty(value), register, memory, broadcast);
-                if let ([load], false) = (&self.code[start..], self.kernel.buffers[buffer.0].writable) {
+                self.read(self.ty(value), register, memory, format, broadcast);
+                // Only words can be operands where they lie.
+                let again = !format.is_narrow() && !self.kernel.buffers[buffer.0].writable;
+                if let ([load], true) = (&self.code[start..], again) {
                     self.loads.insert(register, load.clone());
                 }
                 self.places[value.0] = Some(Place::Register(register));
@@ -189,9 +192,9 @@ impl<'k, M: Machine> Lower<'k, M> {
     pub fn element(&mut self, value: ValueId) -> Option<Register> {
         match self.place(value) {
             Place::Element(register) => Some(register),
-            Place::Memory { memory, broadcast: true, .. } if self.uses.is_local(value) => {
+            Place::Memory { memory, format, broadcast: true, .. } if self.uses.is_local(value) => {
                 let register = self.register(Class::Vector);
-                M::load(self, Type::Scalar, register, memory);
+                M::load(self, Type::Scalar, register, memory, format);
                 self.places[value.0] = Some(Place::Element(register));
                 self.waiting.retain(|other| *other != value);
                 Some(register)
@@ -284,11 +287,11 @@ impl<'k, M: Machine> Lower<'k, M> {
         }
     }
 
-    fn read(&mut self, ty: Type, to: Register, memory: Memory, broadcast: bool) {
+    fn read(&mut self, ty: Type, to: Register, memory: Memory, format: Format, broadcast: bool) {
         if broadcast {
-            M::broadcast(self, to, memory);
+            M::broadcast(self, to, memory, format);
         } else {
-            M::load(self, ty, to, memory);
+            M::load(self, ty, to, memory, format);
         }
     }
 
@@ -303,12 +306,17 @@ impl<'k, M: Machine> Lower<'k, M> {
         }
     }
 
-    fn bytes(&self, ty: Type) -> usize {
+    /// Elements of memory that a value of this type takes.
+    fn elements(&self, ty: Type) -> usize {
         match ty {
-            Type::Vector => 4 * self.kernel.lanes,
-            Type::Scalar => 4,
+            Type::Vector => self.kernel.lanes,
+            Type::Scalar => 1,
             Type::Index => unreachable!("an index is never in memory"),
         }
+    }
+
+    fn format(&self, address: &Address) -> Format {
+        self.kernel.buffers[address.buffer.0].format
     }
 
     fn tasks(&mut self) {
@@ -369,8 +377,9 @@ impl<'k, M: Machine> Lower<'k, M> {
                 let from = self.value(*value);
                 self.flush(Some(address.buffer));
                 let ty = self.ty(*value);
-                let to = self.memory(address, Access::Bytes(self.bytes(ty)));
-                M::store(self, ty, to, from);
+                let format = self.format(address);
+                let to = self.memory(address, Access::Bytes(self.elements(ty) * format.bytes()));
+                M::store(self, ty, to, from, format);
             }
             Statement::For { index, extent, body } => {
                 self.flush(None);
@@ -488,8 +497,8 @@ impl<'k, M: Machine> Lower<'k, M> {
         self.mark_truth(value, op);
         match op {
             Op::Constant(bits) => self.places[value.0] = Some(Place::Constant(*bits)),
-            Op::Load(address) => self.wait(value, address, self.bytes(ty), false),
-            Op::Broadcast(address) => self.wait(value, address, 4, true),
+            Op::Load(address) => self.wait(value, address, self.elements(ty), false),
+            Op::Broadcast(address) => self.wait(value, address, 1, true),
             Op::Splat(scalar) => {
                 if let Place::Constant(bits) = self.place(*scalar)
                     && self.uses.home(value).is_none()
@@ -555,16 +564,17 @@ impl<'k, M: Machine> Lower<'k, M> {
     }
 
     /// Puts a load off to the first use of its value.
-    fn wait(&mut self, value: ValueId, address: &Address, bytes: usize, broadcast: bool) {
-        let memory = self.memory(address, Access::Bytes(bytes));
+    fn wait(&mut self, value: ValueId, address: &Address, elements: usize, broadcast: bool) {
+        let format = self.format(address);
+        let memory = self.memory(address, Access::Bytes(elements * format.bytes()));
         if self.uses.home(value).is_some() {
             let to = self.target(value);
-            return self.read(self.ty(value), to, memory, broadcast);
+            return self.read(self.ty(value), to, memory, format, broadcast);
         }
         if self.uses.of(value).count == 0 {
             return;
         }
-        self.places[value.0] = Some(Place::Memory { memory, buffer: address.buffer, broadcast });
+        self.places[value.0] = Some(Place::Memory { memory, buffer: address.buffer, format, broadcast });
         self.waiting.push(value);
     }
 }

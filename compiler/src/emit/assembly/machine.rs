@@ -5,6 +5,7 @@
 
 use super::allocate::Allocated;
 use super::lower::Lower;
+use crate::format::Format;
 use crate::instruction::Instruction as Arithmetic;
 use crate::kernel::{Type, ValueId};
 use std::fmt::Debug;
@@ -170,12 +171,12 @@ pub trait Machine: Copy + Debug + PartialEq + Sized {
     fn rotate(lower: &mut Lower<Self>, to: Register, from: Register, distance: usize);
     /// Lane 0 in every lane.
     fn splat(lower: &mut Lower<Self>, to: Register, from: Register);
-    /// Words from memory.
-    fn load(lower: &mut Lower<Self>, ty: Type, to: Register, from: Memory);
-    /// One word from memory in every lane.
-    fn broadcast(lower: &mut Lower<Self>, to: Register, from: Memory);
-    /// Words to memory.
-    fn store(lower: &mut Lower<Self>, ty: Type, to: Memory, from: Register);
+    /// Elements from memory, widened.
+    fn load(lower: &mut Lower<Self>, ty: Type, to: Register, from: Memory, format: Format);
+    /// One element from memory in every lane, widened.
+    fn broadcast(lower: &mut Lower<Self>, to: Register, from: Memory, format: Format);
+    /// Elements to memory, rounded.
+    fn store(lower: &mut Lower<Self>, ty: Type, to: Memory, from: Register, format: Format);
     /// A line of memory into the second-level cache.
     fn prefetch(lower: &mut Lower<Self>, memory: Memory);
 

@@ -16,6 +16,7 @@ mod pointers;
 mod pool;
 mod uses;
 mod x86;
+mod x86_format;
 mod x86_general;
 mod x86_opcode;
 mod x86_text;

@@ -33,7 +33,7 @@ pub enum Index {
 pub struct Group {
     /// The buffer.
     pub buffer: BufferId,
-    /// The counters with their strides in words.
+    /// The counters with their strides in bytes.
     pub terms: BTreeMap<ValueId, i64>,
 }
 
@@ -98,12 +98,13 @@ impl Pointers {
         }
     }
 
-    /// An address as a group, its dynamic terms with their strides in words, and a constant number of words.
-    pub fn split(&self, address: &Address) -> (Group, Vec<(Register, i64)>, i64) {
+    /// An address as a group, its dynamic terms with their strides in bytes, and a constant number of bytes; an element
+    /// of its buffer has so many `bytes`.
+    pub fn split(&self, address: &Address, bytes: i64) -> (Group, Vec<(Register, i64)>, i64) {
         let sum = self.expand(&address.terms, address.offset);
         let mut group = Group { buffer: address.buffer, terms: BTreeMap::new() };
         let mut dynamic = Vec::new();
-        for (value, stride) in sum.terms {
+        for (value, stride) in sum.terms.into_iter().map(|(value, stride)| (value, bytes * stride)) {
             match self.dynamic(value) {
                 Some(register) => dynamic.push((register, stride)),
                 None => {
@@ -111,7 +112,7 @@ impl Pointers {
                 }
             }
         }
-        (group, dynamic, sum.constant)
+        (group, dynamic, bytes * sum.constant)
     }
 
     /// Notes that a loop is entered.
@@ -162,7 +163,7 @@ impl Pointers {
         for (number, pointer) in self.pointers.iter_mut().enumerate() {
             let stride = counter.and_then(|counter| pointer.group.terms.get(&counter)).copied().unwrap_or(0);
             let target = before.get(number).copied().unwrap_or(0);
-            let distance = 4 * stride + pointer.pending - target;
+            let distance = stride + pointer.pending - target;
             pointer.pending = target;
             if distance != 0 {
                 moves.push((pointer.register, distance));
@@ -175,7 +176,7 @@ impl Pointers {
     pub fn rewind(&mut self, counter: ValueId, extent: i64) {
         for pointer in &mut self.pointers {
             if let Some(stride) = pointer.group.terms.remove(&counter) {
-                pointer.pending -= 4 * stride * extent;
+                pointer.pending -= stride * extent;
             }
         }
     }

@@ -3,9 +3,11 @@
 use super::allocate::Allocated;
 use super::lower::{Lower, Place};
 use super::machine::{Access, Class, Flow, Instruction, Machine, Memory, Operand, Register, Role};
+use super::x86_format as format;
 use super::x86_general as general;
 use super::x86_opcode::{Fold, Opcode};
 use super::x86_text;
+use crate::format::Format;
 use crate::instruction::Instruction as Arithmetic;
 use crate::kernel::{Type, ValueId};
 use ncnnc_targets::Target;
@@ -54,12 +56,23 @@ impl X86 {
         Self { wide: target.lanes == 16 }
     }
 
-    fn full(self) -> View {
+    /// The view of a whole vector.
+    pub fn full(self) -> View {
         if self.wide { View::Zmm } else { View::Ymm }
     }
 
+    /// The view of half a vector: of as many elements of 16 bits as a whole one has lanes.
+    pub fn half(self) -> View {
+        if self.wide { View::Ymm } else { View::Xmm }
+    }
+
+    /// Whether it is AVX-512.
+    pub fn is_wide(self) -> bool {
+        self.wide
+    }
+
     /// The view of a float operand.
-    fn float(self, ty: Type) -> View {
+    pub fn float(self, ty: Type) -> View {
         if ty == Type::Scalar { View::Scalar } else { self.full() }
     }
 
@@ -90,6 +103,7 @@ type Code<'a, 'k> = &'a mut Lower<'k, X86>;
 fn is_foldable(lower: Code, value: ValueId, view: View) -> bool {
     let once = lower.uses.of(value).count == 1;
     match lower.place(value) {
+        Place::Memory { format: Format::F16 | Format::Bf16, .. } => false,
         Place::Memory { memory, broadcast: false, .. } => once && memory.bytes == bytes(view),
         Place::Memory { broadcast: true, .. } => once && lower.machine.wide && view == View::Zmm,
         Place::Register(_) | Place::Element(_) | Place::Constant(_) => false,
@@ -459,21 +473,16 @@ impl Machine for X86 {
         lower.emit(Opcode::Vbroadcastss, vec![register(to, view), register(from, View::Xmm)]);
     }
 
-    fn load(lower: &mut Lower<Self>, ty: Type, to: Register, from: Memory) {
-        let view = lower.machine.float(ty);
-        let opcode = if ty == Type::Scalar { Opcode::Vmovss } else { Opcode::Vmovups };
-        lower.emit(opcode, vec![register(to, view), Operand::Memory(from)]);
+    fn load(lower: &mut Lower<Self>, ty: Type, to: Register, from: Memory, format: Format) {
+        format::load(lower, ty, to, from, format);
     }
 
-    fn broadcast(lower: &mut Lower<Self>, to: Register, from: Memory) {
-        let view = lower.machine.full();
-        lower.emit(Opcode::Vbroadcastss, vec![register(to, view), Operand::Memory(from)]);
+    fn broadcast(lower: &mut Lower<Self>, to: Register, from: Memory, format: Format) {
+        format::broadcast(lower, to, from, format);
     }
 
-    fn store(lower: &mut Lower<Self>, ty: Type, to: Memory, from: Register) {
-        let view = lower.machine.float(ty);
-        let opcode = if ty == Type::Scalar { Opcode::Vmovss } else { Opcode::Vmovups };
-        lower.emit(opcode, vec![Operand::Memory(to), register(from, view)]);
+    fn store(lower: &mut Lower<Self>, ty: Type, to: Memory, from: Register, format: Format) {
+        format::store(lower, ty, to, from, format);
     }
 
     fn prefetch(lower: &mut Lower<Self>, memory: Memory) {

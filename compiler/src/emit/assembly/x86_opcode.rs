@@ -141,6 +141,14 @@ opcodes! {
     Vcvttps2dq "vcvttps2dq" Plain Write Last Next;
     Vcvttps2dqMasked "vcvttps2dq" MaskedZero Write Last Next;
     Vcvtdq2ps "vcvtdq2ps" Plain Write Last Next;
+    Vcvtph2ps "vcvtph2ps" Plain Write Never Next;
+    Vcvtps2ph "vcvtps2ph" Plain Write Never Next;
+    Vpmovzxwd "vpmovzxwd" Plain Write Never Next;
+    Vpmovdw "vpmovdw" Plain Write Never Next;
+    Vpackusdw "vpackusdw" Plain Write Never Next;
+    Vextracti128 "vextracti128" Plain Write Never Next;
+    Vpbroadcastw "vpbroadcastw" Plain Write Never Next;
+    Vpextrw "vpextrw" Plain Write Never Next;
     Valignd "valignd" Plain Write Never Next;
     Vpermps "vpermps" Plain Write Last Next;
     Vperm2f128 "vperm2f128" Plain Write Never Next;

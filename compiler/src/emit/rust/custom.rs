@@ -29,7 +29,7 @@ pub fn function(module: &Module, calls: &[&Custom], call: &Custom) -> TokenStrea
     let (name, function) = (name(calls, call), &module.functions[call.function]);
     let lengths = |written: bool| {
         let buffers = call.buffers.iter().filter(move |buffer| buffer.writable == written);
-        buffers.map(|buffer| Literal::usize_unsuffixed(buffer.words)).collect::<Vec<_>>()
+        buffers.map(|buffer| Literal::usize_unsuffixed(buffer.elements)).collect::<Vec<_>>()
     };
     let (inputs, outputs) = (lengths(false), lengths(true));
     quote! {

@@ -1,5 +1,6 @@
 //! Kernels as plain Rust over the runtime's vector words.
 
+use crate::format::Format;
 use crate::kernel::{Address, BufferId, Kernel, Op, Statement, Type, ValueId, VariableId};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -9,9 +10,13 @@ pub fn kernel(kernel: &Kernel, name: &Ident) -> TokenStream {
     let buffers = kernel.buffers.iter().enumerate().map(|(i, buffer)| {
         let name = buffer_name(kernel, BufferId(i));
         let i = Literal::usize_unsuffixed(i);
+        let (element, from) = match buffer.format {
+            Format::Word => (quote!(u32), quote!(*buffers.add(#i))),
+            Format::F16 | Format::Bf16 => (quote!(u16), quote!((*buffers.add(#i)).cast())),
+        };
         match buffer.writable {
-            true => quote!(let #name: *mut u32 = *buffers.add(#i);),
-            false => quote!(let #name: *const u32 = *buffers.add(#i);),
+            true => quote!(let #name: *mut #element = #from;),
+            false => quote!(let #name: *const #element = #from;),
         }
     });
     let variables = kernel.variables.iter().enumerate().map(|(i, ty)| {
@@ -86,6 +91,14 @@ fn sum(kernel: &Kernel, terms: &[(ValueId, i64)], offset: i64) -> TokenStream {
     tokens
 }
 
+/// `load`, or `load_f16`: the function for a buffer's format.
+fn access(kernel: &Kernel, what: &str, address: &Address) -> Ident {
+    match kernel.buffers[address.buffer.0].format {
+        Format::Word => format_ident!("{what}"),
+        format @ (Format::F16 | Format::Bf16) => format_ident!("{what}_{}", format.text()),
+    }
+}
+
 fn address(kernel: &Kernel, address: &Address) -> TokenStream {
     let (buffer, at) = (buffer_name(kernel, address.buffer), sum(kernel, &address.terms, address.offset));
     quote!(#buffer, #at)
@@ -113,8 +126,8 @@ fn statement(kernel: &Kernel, statement: &Statement) -> TokenStream {
             quote!(#variable = #value;)
         }
         Statement::Store(to, value) => {
-            let (to, value) = (address(kernel, to), value_name(kernel, *value));
-            quote!(store(#to, #value);)
+            let (store, to, value) = (access(kernel, "store", to), address(kernel, to), value_name(kernel, *value));
+            quote!(#store(#to, #value);)
         }
         Statement::For { index, extent, body } => {
             let (index, body) = (value_name(kernel, *index), statements(kernel, body));
@@ -154,12 +167,12 @@ fn op(kernel: &Kernel, ty: Type, op: &Op) -> TokenStream {
             quote!([#bits; #lanes])
         }
         Op::Load(from) => {
-            let (from, lanes) = (address(kernel, from), lanes(kernel, ty));
-            quote!(load::<#lanes>(#from))
+            let (load, from, lanes) = (access(kernel, "load", from), address(kernel, from), lanes(kernel, ty));
+            quote!(#load::<#lanes>(#from))
         }
         Op::Broadcast(from) => {
-            let (from, lanes) = (address(kernel, from), lanes(kernel, ty));
-            quote!(splat::<#lanes>(load(#from)))
+            let (load, from, lanes) = (access(kernel, "load", from), address(kernel, from), lanes(kernel, ty));
+            quote!(splat::<#lanes>(#load(#from)))
         }
         Op::Splat(scalar) => {
             let (scalar, lanes) = (name(scalar), lanes(kernel, ty));

@@ -18,7 +18,8 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 
 /// What plain kernels call beside instructions, in the runtime's `words`.
-const WORDS: &[&str] = &["load", "store", "splat", "rotate", "within"];
+const WORDS: &[&str] =
+    &["load", "load_f16", "load_bf16", "store", "store_f16", "store_bf16", "splat", "rotate", "within"];
 
 /// A network to emit.
 pub struct Module<'a> {
