@@ -21,3 +21,5 @@ pub mod ops;
 pub mod passes;
 pub mod plan;
 pub mod schedule;
+#[cfg(feature = "verify")]
+pub mod verify;

@@ -37,6 +37,7 @@ const MODULES: &Layers = &[
     (&["schedule"], &["ncnnc_targets", "instruction", "format", "expression", "kernel", "graph", "plan"]),
     (&["emit"], &["ncnnc_targets", "instruction", "format", "kernel"]),
     (&["compile"], &["ncnnc_targets", "diagnostic", "mode", "kernel", "ncnn", "ops", "passes", "plan", "schedule"]),
+    (&["verify"], &["diagnostic", "mode", "ncnn", "graph", "ops", "passes", "plan", "compile"]),
     (&["door"], &["ncnnc_targets", "diagnostic", "graph", "emit", "compile"]),
     (&["build"], &["ncnnc_targets", "diagnostic", "mode", "ops", "compile", "door"]),
 ];

@@ -6,13 +6,16 @@
 
 mod arithmetic;
 mod batch;
+mod bounded;
 mod interpret;
 mod nest;
 mod print;
 mod routines;
 mod verify;
 
-pub use interpret::{RealValue, Value, interpret, interpret_real};
+pub use arithmetic::{Arithmetic, Reals, Words};
+pub use bounded::{Bounded, Bounds};
+pub use interpret::{Interpreter, RealValue, Value, interpret, interpret_real};
 
 pub use crate::mode::Mode;
 
