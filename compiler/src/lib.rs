@@ -20,7 +20,4 @@ pub mod ncnn;
 pub mod ops;
 pub mod passes;
 pub mod plan;
-pub mod precision;
 pub mod schedule;
-#[cfg(feature = "verify")]
-pub mod verify;

@@ -1,9 +1,6 @@
 //! The graph as text: one line for a tensor, a few for an operation, named by blobs.
 
-use super::{
-    Access, Axis, Combine, Element, Factor, Graph, Index, Nest, Operation, Outside, RoutineKind, Source, TensorId,
-};
-use crate::format::Format;
+use super::{Access, Axis, Combine, Element, Factor, Graph, Index, Nest, Operation, Outside, RoutineKind, Source};
 use std::fmt::{self, Display};
 
 /// `3x224x224`.
@@ -13,7 +10,7 @@ pub(crate) fn shape_text(shape: &[usize]) -> String {
 
 impl Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.sources_text(|_| Format::Word))?;
+        f.write_str(&self.sources_text())?;
         for operation in &self.operations {
             f.write_str(&self.operation_text(operation))?;
         }
@@ -22,10 +19,10 @@ impl Display for Graph {
 }
 
 impl Graph {
-    /// Inputs and constants, a line each, with the format each is stored in where that is narrow.
-    pub fn sources_text(&self, format: impl Fn(TensorId) -> Format) -> String {
+    /// Inputs and constants, a line each.
+    pub fn sources_text(&self) -> String {
         let mut text = String::new();
-        for (number, tensor) in self.tensors.iter().enumerate() {
+        for tensor in &self.tensors {
             let kind = match tensor.source {
                 Source::Input => "input",
                 Source::Constant(_) => "constant",
@@ -35,9 +32,7 @@ impl Graph {
                 Element::F32 => "f32",
                 Element::I32 => "i32",
             };
-            let format = format(TensorId(number));
-            let stored = if format.is_narrow() { format!(" stored in {}", format.text()) } else { String::new() };
-            text += &format!("{kind} {}: {element}[{}]{stored}\n", tensor.name, shape_text(&tensor.shape));
+            text += &format!("{kind} {}: {element}[{}]\n", tensor.name, shape_text(&tensor.shape));
         }
         text
     }

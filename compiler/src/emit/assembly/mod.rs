@@ -16,6 +16,8 @@ mod pointers;
 mod pool;
 mod uses;
 mod x86;
+#[cfg(feature = "object")]
+mod x86_code;
 mod x86_format;
 mod x86_general;
 mod x86_opcode;
@@ -40,15 +42,31 @@ pub fn assemble(kernel: &Kernel, target: &Target) -> Vec<String> {
     }
 }
 
+/// The bytes that [`assemble`] has the text of, for x86-64, and their alignment.
+///
+/// # Panics
+/// As [`assemble`], and for another architecture.
+#[cfg(feature = "object")]
+pub fn encode(kernel: &Kernel, target: &Target) -> (Vec<u8>, usize) {
+    assert_eq!(target.architecture, Architecture::X86_64, "{} has no encoder", target.name);
+    let (code, pool) = select(kernel, x86::X86::new(target));
+    (x86_code::encode(&code, &pool), x86_code::ALIGNMENT)
+}
+
 fn finish<M: Machine>(kernel: &Kernel, machine: M) -> Vec<String> {
+    let (code, pool) = select(kernel, machine);
+    machine.print(&code, &pool)
+}
+
+/// The instructions of a kernel on the machine's registers, and its literal pool.
+fn select<M: Machine>(kernel: &Kernel, machine: M) -> (Vec<Instruction<M>>, Vec<u32>) {
     let lower = Lower::kernel(kernel, machine);
     let (registers, pool) = (lower.register_count(), lower.pool);
     let mut code = unset(machine, &lower.code, registers, pool.start());
     code.extend(lower.code);
     let recipes = Recipes { constants: lower.recipes, loads: lower.loads };
     let allocated = allocate(machine, code, registers, recipes, lower.arguments);
-    let code = machine.frame(allocated);
-    machine.print(&code, &pool.words)
+    (machine.frame(allocated), pool.words)
 }
 
 /// Zeros for the variables that are read before anything is assigned to them.

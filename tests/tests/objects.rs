@@ -1,0 +1,154 @@
+//! Object files against the plan's interpreter, bit for bit, and against the outputs of the real ncnn: linked with C
+//! programs, run natively, under qemu and under wine. Needs the feature `objects`.
+//!
+//! `NCNNC_LAYER` chooses a kind of layer.
+
+use ncnnc_compiler::emit::assembly::{assemble, encode};
+use ncnnc_compiler::emit::object::Weights;
+use ncnnc_compiler::kernel::Kernel;
+use ncnnc_compiler::ops;
+use ncnnc_compiler::plan::{Mode, Value, interpret};
+use ncnnc_tests::cases::{Case, read_cases};
+use ncnnc_tests::generated::shaped;
+use ncnnc_tests::linked::{Linked, Toolchain};
+use ncnnc_tests::planned::{Planned, named_outputs, plan_case, same};
+use ncnnc_tests::shared::{shared, workspace};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// Cases in one program.
+const CASES_PER_PROGRAM: usize = 200;
+
+const LINUX: Toolchain = Toolchain {
+    name: "linux",
+    triple: "x86_64-unknown-linux-gnu",
+    only: None,
+    weights: Weights::Included,
+    compiler: &["cc"],
+    runner: &[],
+};
+const LINUX_PORTABLE: Toolchain = Toolchain { name: "linux_portable", only: Some("portable"), ..LINUX };
+const LINUX_EXTERNAL: Toolchain = Toolchain { name: "linux_external", weights: Weights::External, ..LINUX };
+const AARCH64: Toolchain = Toolchain {
+    name: "aarch64",
+    triple: "aarch64-unknown-linux-gnu",
+    compiler: &["aarch64-linux-gnu-gcc"],
+    runner: &["qemu-aarch64"],
+    ..LINUX
+};
+const AARCH64_STATIC: Toolchain =
+    Toolchain { name: "aarch64_static", compiler: &["aarch64-linux-gnu-gcc", "-static"], ..AARCH64 };
+
+/// What is wrong with a case's outputs.
+fn problem(case: &Case, planned: &Planned, wanted: &[Value], got: &[Value]) -> Option<String> {
+    let plan = &planned.compiled.plan;
+    let got = shaped(plan, got);
+    if !wanted.iter().zip(&got).all(|(wanted, got)| same(wanted, got)) {
+        return Some("other bits than the plan's".to_string());
+    }
+    let tensors = named_outputs(plan, &got, case.outputs.iter().map(|output| output.name.as_str()));
+    case.check(&tensors).err()
+}
+
+/// Every `stride`th case.
+fn check(toolchain: &Toolchain, stride: usize) {
+    let Some(folder) = shared("conformance/layers") else { return };
+    let only = std::env::var("NCNNC_LAYER").ok();
+    let cases =
+        read_cases(&folder, |layer| ops::operator(layer).is_some() && only.as_ref().is_none_or(|only| only == layer));
+    let targets = toolchain.platform().targets().to_vec();
+    let planned = |case: Case| plan_case(&case, Mode::Fast, &targets).map(|planned| (case, planned));
+    let begin = Instant::now();
+    let (cases, planned): (Vec<Case>, Vec<Planned>) = cases.into_iter().step_by(stride).filter_map(planned).unzip();
+    assert!(!cases.is_empty(), "no case has been compiled");
+    let named: Vec<_> = planned.iter().enumerate().map(|(number, one)| (format!("case_{number}"), one)).collect();
+    let mut problems = Vec::new();
+    for (group, (number, cases)) in named.chunks(CASES_PER_PROGRAM).zip(cases.chunks(CASES_PER_PROGRAM).enumerate()) {
+        let program = Linked::build(toolchain, &format!("cases_{number}"), group);
+        for way in ["run", "parallel"] {
+            for ((values, case), (_, planned)) in program.run(way).iter().zip(cases).zip(group) {
+                let wanted = interpret(&planned.compiled.plan, &planned.inputs);
+                let problem = problem(case, planned, &wanted, values);
+                problems.extend(problem.map(|problem| format!("{} on {} {way}: {problem}", case.id, toolchain.name)));
+            }
+        }
+    }
+    println!("{}: {} cases in {:.0?}", toolchain.name, cases.len(), begin.elapsed());
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn cases_equal_the_plan() {
+    check(&LINUX, 7);
+}
+
+#[test]
+fn cases_equal_the_plan_without_vectors() {
+    check(&LINUX_PORTABLE, 19);
+}
+
+#[test]
+fn cases_equal_the_plan_with_external_weights() {
+    check(&LINUX_EXTERNAL, 41);
+}
+
+#[test]
+#[ignore = "needs qemu and what else `.ci/aarch64` uses"]
+fn cases_equal_the_plan_on_aarch64() {
+    check(&AARCH64, 11);
+    check(&AARCH64_STATIC, 101);
+}
+
+/// Runs a tool of binutils; what it prints.
+fn tool(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(name).args(arguments).output().unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("tools print text")
+}
+
+/// What the disassembler makes of bytes: a line for each instruction.
+fn disassembled(path: &Path) -> Vec<String> {
+    let path = path.to_str().expect("a plain path");
+    let text = tool("objdump", &["-D", "-bbinary", "-mi386:x86-64", "-Mintel", "--no-show-raw-insn", path]);
+    text.lines().map(str::to_string).filter(|line| line.contains(":\t")).collect()
+}
+
+/// Holds a set's encoder to the assembler, on every kernel of a spread of cases: the same instructions at the same
+/// places, and the same literal pools. This is also how code is checked for processors that this machine is not.
+fn check_encoder(set: &str) {
+    let Some(folder) = shared("conformance/layers") else { return };
+    let target = ncnnc_targets::target(set).expect("a target");
+    let cases = read_cases(&folder, |layer| ops::operator(layer).is_some()).into_iter().step_by(5);
+    let planned = cases.filter_map(|case| plan_case(&case, Mode::Fast, &[target]));
+    let kernels: Vec<Kernel> = planned.flat_map(|planned| planned.compiled.programs[0].1.kernels.clone()).collect();
+    let (mut text, mut bytes) = (String::from(".intel_syntax noprefix\n"), Vec::new());
+    for kernel in &kernels {
+        for line in [".balign 64".to_string()].into_iter().chain(assemble(kernel, target)) {
+            text += &line.replace(".balign 64", ".balign 64, 0xcc");
+            text.push('\n');
+        }
+        let (encoded, alignment) = encode(kernel, target);
+        bytes.resize(bytes.len().next_multiple_of(alignment), 0xcc);
+        bytes.extend(encoded);
+    }
+    let path = |name: &str| workspace().join("target/linked").join(format!("encoder_{set}{name}"));
+    std::fs::create_dir_all(workspace().join("target/linked")).expect("a folder under target");
+    std::fs::write(path(".s"), text).expect("the text is written");
+    std::fs::write(path(".encoded"), bytes).expect("the bytes are written");
+    let [source, object, assembled] = [".s", ".o", ".assembled"].map(|name| path(name).display().to_string());
+    tool("as", &["-o", &object, &source]);
+    tool("objcopy", &["-Obinary", "-j.text", &object, &assembled]);
+    let (wanted, got) = (disassembled(&path(".assembled")), disassembled(&path(".encoded")));
+    println!("{set}: {} kernels, {} instructions and words", kernels.len(), got.len());
+    assert!(kernels.len() > 100, "a spread of kernels");
+    let difference = wanted.iter().zip(&got).find(|(wanted, got)| wanted != got);
+    assert_eq!(difference, None, "{set}: what the assembler gives and what the encoder gives");
+    assert_eq!(wanted.len(), got.len(), "{set}: as many lines");
+}
+
+#[test]
+fn the_encoder_agrees_with_the_assembler() {
+    check_encoder("avx2");
+    check_encoder("avx512");
+}
