@@ -17,8 +17,10 @@
 use crate::compile::Options;
 use crate::diagnostic::Diagnostic;
 use crate::door::Request;
+use crate::format::Format;
 use crate::mode::Mode;
 use crate::ops::CustomLayer;
+use crate::precision::Exception;
 use ncnnc_targets::{Architecture, TARGETS};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
@@ -110,6 +112,21 @@ impl Model {
     #[must_use]
     pub fn numerics(mut self, mode: Mode) -> Self {
         self.options.mode = mode;
+        self
+    }
+
+    /// The weights of all layers are stored so, but for those that [`Self::layer_precision`] names.
+    #[must_use]
+    pub fn precision(mut self, format: Format) -> Self {
+        self.options.precision.all = format;
+        self
+    }
+
+    /// The weights of the layers of this name are stored so; it may be a pattern: `*` stands for any text, `?` for one
+    /// character, `[a-c]` for one of several. Where several match a layer, the last one holds.
+    #[must_use]
+    pub fn layer_precision(mut self, layer: impl Into<String>, format: Format) -> Self {
+        self.options.precision.exceptions.push(Exception { pattern: layer.into(), format });
         self
     }
 

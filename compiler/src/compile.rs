@@ -3,12 +3,14 @@
 //! Must not know where files come from nor where programs go.
 
 use crate::diagnostic::Diagnostic;
+use crate::format::Format;
 use crate::kernel::Program;
 use crate::mode::Mode;
 use crate::ncnn::{self, Model};
 use crate::ops::{self, CustomLayer};
 use crate::passes::{self, Change};
-use crate::plan::Plan;
+use crate::plan::{Overflow, Plan};
+use crate::precision::Precision;
 use crate::schedule::{Constants, schedule};
 use ncnnc_targets::Target;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -33,6 +35,8 @@ pub struct Options {
     pub outputs: Vec<String>,
     /// What may be done to the numbers.
     pub mode: Mode,
+    /// In which format the constants of each layer are stored.
+    pub precision: Precision,
     /// Layers that functions of the user's compute.
     pub custom: Vec<CustomLayer>,
 }
@@ -60,7 +64,7 @@ pub fn compile(
     targets: &[&'static Target],
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut model = ncnn::read_param(param.path, param.bytes)?;
-    check_inputs(&model, options)?;
+    check_options(&model, options)?;
     ops::custom::check(&model, &options.custom)?;
     ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
     let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
@@ -68,9 +72,38 @@ pub fn compile(
         return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
     }
     let (graph, changes) = passes::run(graph, options.mode);
-    let plan = Plan::new(graph, options.mode);
+    let plan = Plan::with_storage(graph, options.mode, &formats(&model, &options.precision));
     let programs = schedule_all(&plan, targets);
-    Ok(Compiled { plan, changes, programs, warnings: model.warnings })
+    let mut warnings = model.warnings;
+    warnings.extend(plan.overflows.iter().map(|overflow| too_large(&plan, overflow)));
+    Ok(Compiled { plan, changes, programs, warnings })
+}
+
+/// The format for the constants of each layer, by name. A layer whose feature mask forbids the chosen one stays as it is;
+/// of layers with the same name, all do.
+fn formats(model: &Model, precision: &Precision) -> HashMap<String, Format> {
+    let mut formats = HashMap::new();
+    for layer in &model.layers {
+        let forbidden = match precision.of(&layer.name) {
+            Format::Word => 0,
+            Format::F16 => ncnn::FORBIDS_F16_STORAGE,
+            Format::Bf16 => ncnn::FORBIDS_BF16_STORAGE,
+        };
+        let is_forbidden = layer.parameters.feature_mask() & forbidden != 0;
+        let format = if is_forbidden { Format::Word } else { precision.of(&layer.name) };
+        let chosen = formats.entry(layer.name.clone()).or_insert(format);
+        if is_forbidden {
+            *chosen = Format::Word;
+        }
+    }
+    formats
+}
+
+fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
+    let Overflow { layer, tensor, numbers } = overflow;
+    let (all, format) = (plan.graph.tensor(*tensor).elements(), plan.formats[tensor.0].text());
+    let message = format!("{numbers} of {all} weights are too large for {format} and become infinite");
+    Diagnostic::warning(message).layer(layer).hint(format!("`precision({layer:?}) = f32;` keeps them as they are"))
 }
 
 /// The model's hash: of its files and the options, of everything that decides what is computed.
@@ -95,8 +128,8 @@ fn schedule_all(plan: &Plan, targets: &[&'static Target]) -> Vec<(&'static Targe
     programs.into_iter().map(complete).collect()
 }
 
-/// Shapes are given for inputs only.
-fn check_inputs(model: &Model, options: &Options) -> Result<(), Vec<Diagnostic>> {
+/// Shapes are given for inputs only, precisions for layers that there are.
+fn check_options(model: &Model, options: &Options) -> Result<(), Vec<Diagnostic>> {
     let inputs: Vec<&str> = (model.layers.iter().filter(|layer| layer.kind == "Input"))
         .flat_map(|layer| &layer.outputs)
         .map(|blob| model.blob(*blob).name.as_str())
@@ -104,10 +137,12 @@ fn check_inputs(model: &Model, options: &Options) -> Result<(), Vec<Diagnostic>>
     let mut strangers: Vec<&String> = options.shapes.keys().filter(|name| !inputs.contains(&name.as_str())).collect();
     strangers.sort();
     let list = inputs.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let problems: Vec<Diagnostic> = (strangers.into_iter())
+    let mut problems: Vec<Diagnostic> = (strangers.into_iter())
         .map(|name| {
             Diagnostic::error(format!("the model has no input `{name}`")).hint(format!("its inputs are {list}"))
         })
         .collect();
+    let layers: Vec<&str> = model.layers.iter().map(|layer| layer.name.as_str()).collect();
+    problems.extend(options.precision.problems(&layers));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

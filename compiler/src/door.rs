@@ -6,7 +6,9 @@
 use crate::compile::{Compiled, File, Options, compile};
 use crate::diagnostic::Diagnostic;
 use crate::emit::rust::{Module, Weights, emit, pack};
-use crate::graph::{Combine, Nest, Operation};
+use crate::format::Format;
+use crate::graph::{Combine, Nest, Operation, Source};
+use crate::plan::Plan;
 use ncnnc_targets::Target;
 use proc_macro2::{Ident, TokenStream};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -94,13 +96,14 @@ impl Request {
         let targets: Vec<&str> = self.targets.iter().map(|target| target.name).collect();
         let functions: Vec<String> = self.functions.iter().map(TokenStream::to_string).collect();
         let text = format!(
-            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}",
+            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}",
             self.name,
             self.visibility,
             self.attributes,
             self.param,
             self.options.outputs,
             self.options.mode,
+            self.options.precision,
             self.options.custom,
             self.weights_at_run_time,
             self.threads,
@@ -163,12 +166,28 @@ fn facts(param: &str, compiled: &Compiled) -> Vec<String> {
     let program = compiled.programs.first().map(|(_, program)| program);
     let constants = program.map_or(0, |program| program.constants.len());
     let arena = compiled.programs.iter().map(|(_, program)| program.arena_words).max().unwrap_or(0);
-    vec![format!(
+    let size = format!(
         "Compiled from `{param}`: {} operations, {macs} multiply-adds, {} KiB of constants, {} KiB of activations.",
         operations.len(),
         kibibytes(constants),
         kibibytes(arena),
-    )]
+    );
+    vec![size, stored(&compiled.plan)]
+}
+
+/// How the model's numbers are stored, for documentation.
+fn stored(plan: &Plan) -> String {
+    let in_format = |format: &Format| {
+        let tensors = plan.graph.tensors.iter().zip(&plan.formats);
+        let constants = tensors.filter(|(tensor, of)| matches!(tensor.source, Source::Constant(_)) && *of == format);
+        let numbers: usize = constants.map(|(tensor, _)| tensor.elements()).sum();
+        (numbers > 0).then(|| format!("{numbers} in {}", format.text()))
+    };
+    let parts: Vec<String> = Format::ALL.iter().filter_map(in_format).collect();
+    if parts.is_empty() {
+        return "Computed in f32 from end to end.".to_string();
+    }
+    format!("Computed in f32 from end to end; of its constants are stored {}.", parts.join(", "))
 }
 
 fn multiply_adds(operation: &Operation) -> usize {

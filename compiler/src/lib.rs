@@ -20,4 +20,7 @@ pub mod ncnn;
 pub mod ops;
 pub mod passes;
 pub mod plan;
+pub mod precision;
 pub mod schedule;
+#[cfg(feature = "verify")]
+pub mod verify;

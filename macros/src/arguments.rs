@@ -3,8 +3,10 @@
 use ncnnc_compiler::build::{stem, type_name};
 use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::door::Request;
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::ops::CustomLayer;
+use ncnnc_compiler::precision::Exception;
 use ncnnc_targets::TARGETS;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -166,15 +168,16 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
             request.threads = extent(&input.parse()?)?;
         }
         "precision" => {
+            let precision = &mut request.options.precision;
             if input.peek(syn::token::Paren) {
-                let _layers;
-                parenthesized!(_layers in input);
-            }
-            input.parse::<Token![=]>()?;
-            let precision = input.call(Ident::parse_any)?;
-            if precision != "f32" {
-                let message = format!("`precision = {precision}` is not supported yet; everything is computed in f32");
-                return Err(syn::Error::new(precision.span(), message));
+                let layers;
+                parenthesized!(layers in input);
+                let layers = Punctuated::<LitStr, Token![,]>::parse_terminated(&layers)?;
+                let format = format(input)?;
+                let exceptions = layers.iter().map(|layer| Exception { pattern: layer.value(), format });
+                precision.exceptions.extend(exceptions);
+            } else {
+                precision.all = format(input)?;
             }
         }
         "max_error" => return Err(syn::Error::new(option.span(), "`max_error` is not supported yet")),
@@ -183,6 +186,16 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A format behind an equals sign.
+fn format(input: ParseStream) -> syn::Result<Format> {
+    input.parse::<Token![=]>()?;
+    let name = input.call(Ident::parse_any)?;
+    Format::named(&name.to_string()).ok_or_else(|| {
+        let message = format!("unknown precision `{name}`; there are `f32`, `f16` and `bf16`");
+        syn::Error::new(name.span(), message)
+    })
 }
 
 /// Extents in brackets, at least one, of something that errors name.

@@ -33,11 +33,20 @@ use std::path::PathBuf;
 ///     output pool5;                       // blobs to put out beside the model's outputs
 ///     layer "Swirl" = crate::swirl: [8, 7, 7]; // layers of a type the compiler doesn't know
 ///     numerics = strict;                  // or fast, the default
+///     precision = f16;                    // how weights are stored: f32, the default, f16 or bf16
+///     precision("conv_3", "fc*") = f32;   // and those of layers with these names
 ///     threads = 2;                        // for `new`; the default is 1
 /// }
 /// ```
 ///
 /// A blob whose name is no identifier stands in quotes: `input "data/0": [3, 224, 224];`.
+///
+/// # Precision
+///
+/// `precision` says how the weights of convolutions and other products are stored; everything is computed in f32 whatever
+/// it says. `precision = f16;` is for all layers, `precision("conv_3", "fc*") = f32;` for the layers of these names: `*`
+/// stands for any text, `?` for one character, `[a-c]` for one of several. Where several such lines match a layer, the last
+/// one holds. A layer whose feature mask in the param file forbids a format keeps f32.
 ///
 /// # Layers of your own
 ///

@@ -3,6 +3,7 @@
 //! Writes `layers.rs` and `networks.rs`: the models' code, each in a module, and tables of them.
 
 use ncnnc_compiler::build::Model;
+use ncnnc_compiler::format::Format;
 use ncnnc_tests::networks::{Network, benchmark};
 use ncnnc_tests::shared::shared;
 use ncnnc_tests::synth;
@@ -73,6 +74,21 @@ const LAYERS: &[Layer] = &[
     // The ends of resnet50 and resnet18.
     FullyConnected { inputs: 2048, outputs: 1000 },
     FullyConnected { inputs: 512, outputs: 1000 },
+    // Of vgg16: more weights than any cache holds.
+    FullyConnected { inputs: 4096, outputs: 4096 },
+];
+
+/// Measured with narrow weights as well: bound by memory, between, and by arithmetic.
+const NARROW: &[Layer] = &[
+    FullyConnected { inputs: 4096, outputs: 4096 },
+    FullyConnected { inputs: 2048, outputs: 1000 },
+    FullyConnected { inputs: 512, outputs: 1000 },
+    convolution(7, 512, 512, 3, 1),
+    convolution(7, 512, 2048, 1, 1),
+    convolution(14, 256, 256, 3, 1),
+    convolution(56, 64, 64, 3, 1),
+    convolution(56, 64, 256, 1, 1),
+    depthwise(56, 144, 1),
 ];
 
 /// A layer as a model.
@@ -163,15 +179,21 @@ fn main() {
 /// Compiles all layers; the code that includes them.
 fn layers(folder: &Path) -> String {
     let (mut code, mut table) = (String::new(), String::new());
-    for layer in LAYERS {
-        let Description { name, title, lines, input, macs } = layer.describe();
+    let narrow = Format::ALL.iter().filter(|format| format.is_narrow());
+    let narrow = narrow.flat_map(|format| NARROW.iter().map(|layer| (layer, *format)));
+    for (layer, format) in LAYERS.iter().map(|layer| (layer, Format::Word)).chain(narrow) {
+        let Description { mut name, mut title, lines, input, macs } = layer.describe();
+        if format.is_narrow() {
+            name += &format.text().to_ascii_uppercase();
+            title += &format!(" {}", format.text());
+        }
         let stem = name.to_ascii_lowercase();
         let count = lines.len() + 1;
         let param = format!("7767517\n{count} {count}\nInput in0 0 1 in0\n{}\n", lines.join("\n"));
         let (path, weights) = (folder.join(format!("{stem}.param")), folder.join(format!("{stem}.bin")));
         write(&path, param.as_bytes());
         write(&weights, &synth::synth(&param, SEED, GAIN));
-        Model::new(text(&path)).name(&name).input("in0", &input).write_to_out_dir();
+        Model::new(text(&path)).name(&name).input("in0", &input).precision(format).write_to_out_dir();
         let words: usize = input.iter().product();
         let entry = format!(
             "Layer {{ title: {title:?}, macs: {macs}, input: {words}, \

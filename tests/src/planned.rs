@@ -8,6 +8,7 @@ use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::plan::{Plan, Value};
+use ncnnc_compiler::precision::Precision;
 use ncnnc_targets::Target;
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,11 +23,12 @@ pub struct Planned {
 
 /// A case, compiled; nothing where an input is never fed, or where the compiler refuses the model, which other tests
 /// judge.
-pub fn plan_case(case: &Case, mode: Mode, targets: &[&'static Target]) -> Option<Planned> {
+pub fn plan_case(case: &Case, mode: Mode, precision: &Precision, targets: &[&'static Target]) -> Option<Planned> {
     if !case.is_fed() {
         return None;
     }
-    let options = Options { shapes: case_shapes(case), outputs: case_outputs(case), mode, custom: Vec::new() };
+    let (shapes, outputs, precision) = (case_shapes(case), case_outputs(case), precision.clone());
+    let options = Options { shapes, outputs, mode, precision, ..Options::default() };
     let compiled = plan_files(&case.id, &read(&case.param), &read(&case.bin), &options, targets).ok()?;
     let inputs = case_inputs(case, &compiled.plan.graph);
     Some(Planned { compiled, inputs })
@@ -64,7 +66,7 @@ pub fn plan_network(network: &Network, mode: Mode, targets: &[&'static Target]) 
         shapes: network_shapes(network),
         outputs: expected.map(|blob| blob.name.clone()).collect(),
         mode,
-        custom: Vec::new(),
+        ..Options::default()
     };
     let compiled = plan_files(&network.name, &read(&network.param), &network.weights(), &options, targets)?;
     Ok(Planned { compiled, inputs: vec![network.input_tensor().words] })

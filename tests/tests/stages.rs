@@ -4,7 +4,9 @@
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
 use ncnnc_compiler::emit::assembly::assemble;
 use ncnnc_compiler::emit::rust::{Module, Weights, emit};
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::kernel::Program;
+use ncnnc_compiler::precision::Precision;
 use ncnnc_compiler::{ncnn, ops};
 use ncnnc_targets::{Architecture, TARGETS, Target};
 use ncnnc_tests::shared::workspace;
@@ -25,6 +27,13 @@ const CLASSIFIER: &str = "7767517
 Input        features       0 1 features 0=24
 InnerProduct scores         1 1 features scores 0=10 1=1 2=240
 Softmax      probabilities  1 1 scores probabilities 0=0 1=1
+";
+
+/// A matrix-vector product, whose weights are stored in half precision.
+const HALVES: &str = "7767517
+2 2
+Input        features  0 1 features 0=48
+InnerProduct scores    1 1 features scores 0=16 1=1 2=768
 ";
 
 /// A depthwise and a pointwise convolution with what they were given added at the end.
@@ -52,13 +61,13 @@ struct Stages {
 }
 
 /// Shows the stages of a network up to the program of every target.
-fn show(name: &'static str, param: &[u8], weights: &[u8]) -> Stages {
+fn show(name: &'static str, param: &[u8], weights: &[u8], format: Format) -> Stages {
     let refused = |problems: Vec<_>| -> ! {
         panic!("{name}: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     };
     let mut model = ncnn::read_param(name, param).unwrap_or_else(|problems| refused(problems));
     ops::read_weights(&mut model, name, weights).unwrap_or_else(|problems| refused(problems));
-    let options = Options { shapes: shapes(name), ..Options::default() };
+    let options = Options { shapes: shapes(name), precision: Precision::of_all(format), ..Options::default() };
     let graph = ops::lower(&model, &options.shapes, &[]).unwrap_or_else(|problems| refused(problems));
     insta::assert_snapshot!(format!("{name}_graph"), graph);
     let file = |bytes| File { path: name, bytes };
@@ -76,7 +85,7 @@ fn show(name: &'static str, param: &[u8], weights: &[u8]) -> Stages {
 
 /// The same for a param file whose weights are drawn.
 fn show_drawn(name: &'static str, param: &str) -> Stages {
-    show(name, param.as_bytes(), &synth(param, 1, 1.0))
+    show(name, param.as_bytes(), &synth(param, 1, 1.0), Format::Word)
 }
 
 /// The network's inputs that its param file gives no shape.
@@ -136,6 +145,12 @@ fn a_convolution() {
 }
 
 #[test]
+fn weights_in_half_precision() {
+    let stages = show("halves", HALVES.as_bytes(), &synth(HALVES, 1, 1.0), Format::F16);
+    stages.show_kernels();
+}
+
+#[test]
 fn a_classifier() {
     show_drawn("classifier", CLASSIFIER);
 }
@@ -154,5 +169,5 @@ fn a_detector() {
 fn the_digits_example() {
     let folder = workspace().join("runtime/examples/digits");
     let read = |name: &str| std::fs::read(folder.join(name)).expect("the example's file");
-    show("digits", &read("digits.fp32.param"), &read("digits.fp32.bin"));
+    show("digits", &read("digits.fp32.param"), &read("digits.fp32.bin"), Format::Word);
 }

@@ -10,7 +10,7 @@ mod calls {
         numerics = quick;
         input in0: [];
         input in1: [3, two];
-        precision = f16;
+        precision = half;
         precision("fc") = int8;
         max_error = 1e-3;
         numerics = compensated;

@@ -1,6 +1,9 @@
 //! The graph as text: one line for a tensor, a few for an operation, named by blobs.
 
-use super::{Access, Axis, Combine, Element, Factor, Graph, Index, Nest, Operation, Outside, RoutineKind, Source};
+use super::{
+    Access, Axis, Combine, Element, Factor, Graph, Index, Nest, Operation, Outside, RoutineKind, Source, TensorId,
+};
+use crate::format::Format;
 use std::fmt::{self, Display};
 
 /// `3x224x224`.
@@ -10,7 +13,7 @@ pub(crate) fn shape_text(shape: &[usize]) -> String {
 
 impl Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.sources_text())?;
+        f.write_str(&self.sources_text(|_| Format::Word))?;
         for operation in &self.operations {
             f.write_str(&self.operation_text(operation))?;
         }
@@ -19,10 +22,10 @@ impl Display for Graph {
 }
 
 impl Graph {
-    /// Inputs and constants, a line each.
-    pub fn sources_text(&self) -> String {
+    /// Inputs and constants, a line each, with the format each is stored in where that is narrow.
+    pub fn sources_text(&self, format: impl Fn(TensorId) -> Format) -> String {
         let mut text = String::new();
-        for tensor in &self.tensors {
+        for (number, tensor) in self.tensors.iter().enumerate() {
             let kind = match tensor.source {
                 Source::Input => "input",
                 Source::Constant(_) => "constant",
@@ -32,7 +35,9 @@ impl Graph {
                 Element::F32 => "f32",
                 Element::I32 => "i32",
             };
-            text += &format!("{kind} {}: {element}[{}]\n", tensor.name, shape_text(&tensor.shape));
+            let format = format(TensorId(number));
+            let stored = if format.is_narrow() { format!(" stored in {}", format.text()) } else { String::new() };
+            text += &format!("{kind} {}: {element}[{}]{stored}\n", tensor.name, shape_text(&tensor.shape));
         }
         text
     }

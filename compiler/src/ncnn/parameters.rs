@@ -16,6 +16,13 @@ pub(super) const SHAPE_HINTS: u32 = 30;
 /// 128 several threads.
 pub(super) const FEATURE_MASK: u32 = 31;
 
+/// In a feature mask: no storage in half precision (`NetPrivate::load_param`, `get_masked_option`, `src/net.cpp`).
+/// Arithmetic in half precision, which bit 1 forbids, there is none here anyway.
+pub const FORBIDS_F16_STORAGE: u32 = 2;
+
+/// In a feature mask: no storage in bfloat16.
+pub const FORBIDS_BF16_STORAGE: u32 = 4;
+
 /// One value as the file gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -1,4 +1,5 @@
-//! The two arithmetics a plan is interpreted in: words as compiled code computes them, and real numbers.
+//! The arithmetics a plan is interpreted in: words as compiled code computes them, and real numbers. (Real numbers with
+//! bounds of their errors are in `bounded`.)
 
 use crate::expression::{Expression, Node};
 use crate::function::Function;
@@ -6,7 +7,7 @@ use crate::graph::Element;
 use crate::instruction::Instruction;
 
 /// A number system with a meaning for every instruction.
-pub(super) trait Arithmetic: Copy + Sync {
+pub trait Arithmetic: Copy + Sync {
     /// An element of a tensor.
     type Value: Copy + Default + Send + Sync + 'static;
 
@@ -33,8 +34,8 @@ pub(super) trait Arithmetic: Copy + Sync {
 }
 
 /// Words, to the bit.
-#[derive(Clone, Copy)]
-pub(super) struct Words;
+#[derive(Clone, Copy, Debug)]
+pub struct Words;
 
 impl Arithmetic for Words {
     type Value = u32;
@@ -72,8 +73,8 @@ impl Arithmetic for Words {
 }
 
 /// Double precision, elementary functions by their definitions: the reference that errors are measured against.
-#[derive(Clone, Copy)]
-pub(super) struct Reals;
+#[derive(Clone, Copy, Debug)]
+pub struct Reals;
 
 impl Arithmetic for Reals {
     type Value = f64;
@@ -107,9 +108,11 @@ impl Arithmetic for Reals {
         function.real(operands)
     }
 
+    // Of floats the product is exact in double precision; so rounding it costs next to nothing, where a processor whose
+    // fused instruction may not be assumed would call a function.
     #[inline(always)]
     fn fma(a: f64, b: f64, c: f64) -> f64 {
-        a.mul_add(b, c)
+        a * b + c
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Positions {
     batch: Vec<i64>,
     /// Whether the batch's positions follow one another.
     dense: bool,
+    /// Whether all elements of a batch are one element.
+    uniform: bool,
     offset: i64,
     checks: Vec<Check>,
 }
@@ -81,12 +83,38 @@ impl Positions {
         let moves = |(_, table): &Contribution| table.iter().any(|entry| *entry != 0);
         let dense = batch_positions.windows(2).all(|pair| pair[1] == pair[0] + 1);
         let loops = linear.into_iter().enumerate().filter(|(axis, _)| *axis != batch).filter(moves).collect();
-        Self { loops, batch: batch_positions, dense, offset, checks }
+        let uniform =
+            batch_positions.iter().all(|entry| *entry == 0) && checks.iter().all(|check| check.batch.is_empty());
+        Self { loops, batch: batch_positions, dense, uniform, offset, checks }
+    }
+
+    /// Gives a constant's values in the order in which they will be read, batches side by side, and adjusts the positions
+    /// to it; nothing for what is no constant, or is read but once a batch, or may be read outside.
+    pub(super) fn pack<A: Arithmetic>(&mut self, buffer: Buffer<A>) -> Option<Vec<A::Value>> {
+        match buffer {
+            Buffer::Constant(..) if !self.uniform && self.checks.is_empty() => {}
+            Buffer::Constant(..) | Buffer::Values(_) => return None,
+        }
+        let mut starts = vec![self.offset];
+        for (_, table) in &self.loops {
+            starts = starts.iter().flat_map(|start| table.iter().map(move |entry| start + entry)).collect();
+        }
+        let row = |start: i64| self.batch.iter().map(move |entry| buffer.get((start + entry) as usize));
+        let values = starts.iter().flat_map(|start| row(*start)).collect();
+        let mut stride = self.batch.len() as i64;
+        for (_, table) in self.loops.iter_mut().rev() {
+            let extent = table.len() as i64;
+            *table = (0..extent).map(|i| i * stride).collect();
+            stride *= extent;
+        }
+        self.batch = (0..self.batch.len() as i64).collect();
+        (self.offset, self.dense) = (0, true);
+        Some(values)
     }
 
     /// Whether all elements of a batch are one element.
     pub(super) fn uniform(&self) -> bool {
-        self.batch.iter().all(|entry| *entry == 0) && self.checks.iter().all(|check| check.batch.is_empty())
+        self.uniform
     }
 
     fn start(&self, iteration: &[usize]) -> i64 {
@@ -110,6 +138,27 @@ impl Positions {
     pub(super) fn positions(&self, iteration: &[usize], first: usize, count: usize) -> impl Iterator<Item = usize> {
         let start = self.start(iteration);
         self.batch[first..first + count].iter().map(move |entry| (start + entry) as usize)
+    }
+
+    /// Where the elements of `count` iterations of the batch from `first` lie, if they lie side by side and nothing has to
+    /// be done to them.
+    pub(super) fn slice<'a, A: Arithmetic>(
+        &self,
+        buffer: Buffer<'a, A>,
+        iteration: &[usize],
+        first: usize,
+        count: usize,
+    ) -> Option<&'a [A::Value]> {
+        match (buffer, self.dense) {
+            (Buffer::Values(values), true) => match self.inside(iteration) {
+                Inside::All(start) => {
+                    let start = (start + self.batch[first]) as usize;
+                    Some(&values[start..start + count])
+                }
+                Inside::None | Inside::Some(_) => None,
+            },
+            (Buffer::Values(_), false) | (Buffer::Constant(..), _) => None,
+        }
     }
 
     /// Reads `row.len()` iterations of the batch from `first`.

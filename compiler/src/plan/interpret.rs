@@ -3,7 +3,7 @@
 use super::arithmetic::{Arithmetic, Reals, Words};
 use super::batch::Buffer;
 use super::{Numerics, Order, Plan, nest, routines};
-use crate::graph::{Graph, Operation, Source, TensorId, View};
+use crate::graph::{Graph, Operation, Source, TensorId};
 
 /// An output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,102 +40,117 @@ pub fn interpret_real(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<RealValue> {
 }
 
 fn run<A: Arithmetic>(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<(Vec<usize>, Vec<A::Value>)> {
-    let graph = &plan.graph;
-    let mut memory = Memory::<A>::new(graph, inputs);
-    for (at, (operation, numerics)) in graph.operations.iter().zip(&plan.numerics).enumerate() {
-        match operation {
-            Operation::Nest(nest) => {
-                let order = match numerics {
-                    Numerics::Plain => Order::Chain { block: 1 },
-                    Numerics::Direct(order) => *order,
-                };
-                let mut target = memory.take(nest.write.tensor);
-                nest::run(graph, nest, order, |tensor| memory.buffer(tensor), &mut target);
-                memory.values[nest.write.tensor.0] = target;
-            }
-            Operation::Routine(routine) => {
-                let reads: Vec<Vec<A::Value>> = routine.reads.iter().map(|view| memory.read(view.tensor)).collect();
-                for (tensor, values) in routine.writes.iter().zip(routines::run::<A>(graph, routine, &reads)) {
-                    assert_eq!(values.len(), graph.tensor(*tensor).elements(), "{}", routine.name);
-                    memory.values[tensor.0] = values;
-                }
-            }
-        }
-        memory.release(at);
+    let mut interpreter = Interpreter::<A>::new(plan);
+    interpreter.feed(inputs);
+    for (at, unneeded) in last_uses(&plan.graph).iter().enumerate() {
+        interpreter.step(at);
+        unneeded.iter().for_each(|tensor| interpreter.set(*tensor, Vec::new()));
     }
-    graph.outputs.iter().map(|output| memory.output(&output.view)).collect()
+    (0..plan.graph.outputs.len()).map(|output| interpreter.output(output)).collect()
 }
 
-/// The tensors' values; constants stay in the graph.
-struct Memory<'a, A: Arithmetic> {
-    graph: &'a Graph,
+/// A plan being carried out operation by operation, by a caller who may look at every tensor, and replace it.
+pub struct Interpreter<'a, A: Arithmetic> {
+    plan: &'a Plan,
+    /// Of each tensor; empty where it has none yet, and for constants that nobody replaced, which stay in the graph.
     values: Vec<Vec<A::Value>>,
-    /// For each operation the tensors that nothing after it needs.
-    last_uses: Vec<Vec<TensorId>>,
 }
 
-impl<'a, A: Arithmetic> Memory<'a, A> {
-    fn new(graph: &'a Graph, inputs: &[Vec<u32>]) -> Self {
+impl<'a, A: Arithmetic> Interpreter<'a, A> {
+    /// A plan of which nothing has been carried out yet.
+    pub fn new(plan: &'a Plan) -> Self {
+        Self { plan, values: vec![Vec::new(); plan.graph.tensors.len()] }
+    }
+
+    /// Sets the inputs, words in the graph's order.
+    ///
+    /// # Panics
+    /// When they are not as many and as large as the graph says.
+    pub fn feed(&mut self, inputs: &[Vec<u32>]) {
+        let graph = &self.plan.graph;
         assert_eq!(inputs.len(), graph.inputs.len(), "number of inputs");
-        let mut values = vec![Vec::new(); graph.tensors.len()];
         for (id, words) in graph.inputs.iter().zip(inputs) {
             let tensor = graph.tensor(*id);
             assert_eq!(words.len(), tensor.elements(), "elements of input {}", tensor.name);
-            values[id.0] = words.iter().map(|word| A::read(*word, tensor.element)).collect();
+            self.set(*id, words.iter().map(|word| A::read(*word, tensor.element)).collect());
         }
-        let mut last: Vec<Option<usize>> = vec![None; graph.tensors.len()];
-        for (at, operation) in graph.operations.iter().enumerate() {
-            for tensor in operation.reads().into_iter().chain(operation.writes()) {
-                last[tensor.0] = Some(at);
+    }
+
+    /// Replaces the values of a tensor, be it an input, a constant or computed.
+    pub fn set(&mut self, tensor: TensorId, values: Vec<A::Value>) {
+        self.values[tensor.0] = values;
+    }
+
+    /// The values of a tensor, row-major.
+    pub fn values(&self, tensor: TensorId) -> Vec<A::Value> {
+        let buffer = self.buffer(tensor);
+        (0..self.plan.graph.tensor(tensor).elements()).map(|position| buffer.get(position)).collect()
+    }
+
+    /// Carries out one operation; what it reads must be there.
+    pub fn step(&mut self, operation: usize) {
+        let graph = &self.plan.graph;
+        match &graph.operations[operation] {
+            Operation::Nest(nest) => {
+                let order = match self.plan.numerics[operation] {
+                    Numerics::Plain => Order::Chain { block: 1 },
+                    Numerics::Direct(order) => order,
+                };
+                // Perhaps not written for the first time.
+                let mut target = std::mem::take(&mut self.values[nest.write.tensor.0]);
+                target.resize(graph.tensor(nest.write.tensor).elements(), A::Value::default());
+                nest::run(graph, nest, order, |tensor| self.buffer(tensor), &mut target);
+                self.set(nest.write.tensor, target);
+            }
+            Operation::Routine(routine) => {
+                let reads: Vec<Vec<A::Value>> = routine.reads.iter().map(|view| self.values(view.tensor)).collect();
+                for (tensor, values) in routine.writes.iter().zip(routines::run::<A>(graph, routine, &reads)) {
+                    assert_eq!(values.len(), graph.tensor(*tensor).elements(), "{}", routine.name);
+                    self.set(*tensor, values);
+                }
             }
         }
-        for view in graph.outputs.iter().map(|output| &output.view) {
-            for tensor in [Some(view.tensor), view.extents].into_iter().flatten() {
-                last[tensor.0] = None;
-            }
-        }
-        let mut last_uses = vec![Vec::new(); graph.operations.len()];
-        for (tensor, at) in last.iter().enumerate() {
-            if let Some(at) = at {
-                last_uses[*at].push(TensorId(tensor));
-            }
-        }
-        Self { graph, values, last_uses }
     }
 
-    fn buffer(&self, id: TensorId) -> Buffer<'_, A> {
-        let tensor = self.graph.tensor(id);
-        match &tensor.source {
-            Source::Constant(words) => Buffer::Constant(words, tensor.element),
-            Source::Input | Source::Computed => Buffer::Values(&self.values[id.0]),
-        }
-    }
-
-    fn read(&self, id: TensorId) -> Vec<A::Value> {
-        let buffer = self.buffer(id);
-        (0..self.graph.tensor(id).elements()).map(|position| buffer.get(position)).collect()
-    }
-
-    /// The values of a tensor that is about to be written, perhaps not for the first time.
-    fn take(&mut self, id: TensorId) -> Vec<A::Value> {
-        let mut values = std::mem::take(&mut self.values[id.0]);
-        values.resize(self.graph.tensor(id).elements(), A::Value::default());
-        values
-    }
-
-    fn release(&mut self, operation: usize) {
-        for tensor in std::mem::take(&mut self.last_uses[operation]) {
-            self.values[tensor.0] = Vec::new();
-        }
-    }
-
-    fn output(&self, view: &View) -> (Vec<usize>, Vec<A::Value>) {
-        let mut values = self.read(view.tensor);
+    /// An output's extents, as they turned out, and its elements.
+    pub fn output(&self, output: usize) -> (Vec<usize>, Vec<A::Value>) {
+        let view = &self.plan.graph.outputs[output].view;
+        let mut values = self.values(view.tensor);
         let shape = match view.extents {
             None => view.shape.clone(),
-            Some(extents) => self.read(extents).into_iter().map(|extent| A::integer(extent) as usize).collect(),
+            Some(extents) => self.values(extents).into_iter().map(|extent| A::integer(extent) as usize).collect(),
         };
         values.truncate(shape.iter().product());
         (shape, values)
     }
+
+    fn buffer(&self, id: TensorId) -> Buffer<'_, A> {
+        let tensor = self.plan.graph.tensor(id);
+        match &tensor.source {
+            Source::Constant(words) if self.values[id.0].is_empty() => Buffer::Constant(words, tensor.element),
+            Source::Constant(_) | Source::Input | Source::Computed => Buffer::Values(&self.values[id.0]),
+        }
+    }
+}
+
+/// For each operation the tensors that nothing after it needs.
+fn last_uses(graph: &Graph) -> Vec<Vec<TensorId>> {
+    let mut last: Vec<Option<usize>> = vec![None; graph.tensors.len()];
+    for (at, operation) in graph.operations.iter().enumerate() {
+        for tensor in operation.reads().into_iter().chain(operation.writes()) {
+            last[tensor.0] = Some(at);
+        }
+    }
+    for view in graph.outputs.iter().map(|output| &output.view) {
+        for tensor in [Some(view.tensor), view.extents].into_iter().flatten() {
+            last[tensor.0] = None;
+        }
+    }
+    let mut last_uses = vec![Vec::new(); graph.operations.len()];
+    for (tensor, at) in last.iter().enumerate() {
+        if let Some(at) = at {
+            last_uses[*at].push(TensorId(tensor));
+        }
+    }
+    last_uses
 }

@@ -1,22 +1,29 @@
 //! What is computed, to the bit: a graph and, for each operation, the numerics that its mathematics leaves open.
 //!
-//! Owns the order of every sum and the text form of a plan. The interpreters here define the truth: compiled code equals
+//! Owns the order of every sum, the format in which every constant is stored, and the text form of a plan. The interpreters here define the truth: compiled code equals
 //! [`interpret`] bit for bit, and [`interpret_real`] is what errors are measured against. Must not know vector widths,
 //! caches or targets.
 
 mod arithmetic;
 mod batch;
+mod bounded;
 mod interpret;
 mod nest;
 mod print;
 mod routines;
+mod storage;
 mod verify;
 
-pub use interpret::{RealValue, Value, interpret, interpret_real};
+pub use arithmetic::{Arithmetic, Reals, Words};
+pub use bounded::{Bounded, Bounds};
+pub use interpret::{Interpreter, RealValue, Value, interpret, interpret_real};
 
 pub use crate::mode::Mode;
+pub use storage::Overflow;
 
+use crate::format::Format;
 use crate::graph::{Combine, Graph, Operation, Reduction};
+use std::collections::HashMap;
 
 /// Channels of one block of a contraction's chain. Activations are laid out in blocks of 16 channels on every target
 /// (one AVX-512 register, two of AVX2, four of NEON), so a kernel walks a block's channels innermost for free.
@@ -59,15 +66,26 @@ pub struct Plan {
     pub graph: Graph,
     /// How, for each operation of the graph.
     pub numerics: Vec<Numerics>,
+    /// How the elements of each tensor of the graph are stored. A constant holds only what its format can.
+    pub formats: Vec<Format>,
+    /// What the formats of constants have no room for.
+    pub overflows: Vec<Overflow>,
     /// What the user allowed.
     pub mode: Mode,
 }
 
 impl Plan {
-    /// Fixes the numerics of a graph.
+    /// Fixes the numerics of a graph, everything being stored in words.
     pub fn new(graph: Graph, mode: Mode) -> Self {
+        Self::with_storage(graph, mode, &HashMap::new())
+    }
+
+    /// Fixes the numerics of a graph; `layers` has by name the format for the constants that a layer multiplies by. They
+    /// are rounded here, once, after whatever has been folded into them.
+    pub fn with_storage(mut graph: Graph, mode: Mode, layers: &HashMap<String, Format>) -> Self {
+        let (formats, overflows) = storage::store(&mut graph, layers);
         let numerics = graph.operations.iter().map(direct).collect();
-        let plan = Self { graph, numerics, mode };
+        let plan = Self { graph, numerics, formats, overflows, mode };
         plan.verify();
         plan
     }

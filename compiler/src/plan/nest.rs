@@ -3,7 +3,7 @@
 use super::Order;
 use super::arithmetic::{Arithmetic, Evaluator};
 use super::batch::{Buffer, Positions, outside_value};
-use crate::graph::{Combine, Graph, Nest, Reduction};
+use crate::graph::{Access, Combine, Graph, Nest, Reduction};
 use crate::instruction::Instruction;
 use std::ops::Range;
 
@@ -38,6 +38,22 @@ impl<A: Arithmetic> Read<'_, A> {
     fn load(&self, iteration: &[usize], first: usize, row: &mut [A::Value]) {
         self.positions.load(self.buffer, self.outside, iteration, first, row);
     }
+
+    /// The elements of one batch, where they lie if they lie side by side; a single one where all are the same.
+    fn row<'r>(
+        &'r self,
+        iteration: &[usize],
+        first: usize,
+        count: usize,
+        scratch: &'r mut [A::Value],
+    ) -> &'r [A::Value] {
+        if let Some(row) = self.positions.slice(self.buffer, iteration, first, count) {
+            return row;
+        }
+        let row = if self.positions.uniform() { &mut scratch[..1] } else { &mut scratch[..count] };
+        self.load(iteration, first, row);
+        row
+    }
 }
 
 /// Carries out `nest` and writes what it computes into `target`, its tensor's values.
@@ -48,13 +64,18 @@ pub(super) fn run<'a, A: Arithmetic>(
     buffer: impl Fn(crate::graph::TensorId) -> Buffer<'a, A>,
     target: &mut [A::Value],
 ) {
-    let batch = batch_axis(nest);
-    let read = |access: &crate::graph::Access| Read {
-        positions: Positions::new(nest, access, batch),
-        buffer: buffer(access.tensor),
-        outside: outside_value::<A>(access, graph.tensor(access.tensor).element),
-    };
-    let reads = nest.reads.iter().map(read).collect();
+    let batch = batch_axis(graph, nest);
+    let mut positions: Vec<Positions> = nest.reads.iter().map(|access| Positions::new(nest, access, batch)).collect();
+    let buffers: Vec<Buffer<A>> = nest.reads.iter().map(|access| buffer(access.tensor)).collect();
+    let packed: Vec<Option<Vec<A::Value>>> =
+        positions.iter_mut().zip(&buffers).map(|(positions, buffer)| positions.pack(*buffer)).collect();
+    let reads = (nest.reads.iter().zip(positions).zip(buffers).zip(&packed))
+        .map(|(((access, positions), buffer), packed)| Read {
+            positions,
+            buffer: packed.as_ref().map_or(buffer, |values| Buffer::Values(values)),
+            outside: outside_value::<A>(access, graph.tensor(access.tensor).element),
+        })
+        .collect();
     let batch_extent = nest.parallel[batch].extent;
     let mut outer: Vec<usize> = nest.parallel.iter().map(|axis| axis.extent).collect();
     outer[batch] = batch_extent.div_ceil(BATCH);
@@ -69,13 +90,22 @@ pub(super) fn run<'a, A: Arithmetic>(
     });
 }
 
-/// The loop to walk in batches: the innermost parallel one, or the longest when that is short.
-fn batch_axis(nest: &Nest) -> usize {
+/// The loop to walk in batches: the longest parallel one where it costs nothing that it isn't the innermost, because
+/// every read stays where it is along it, or is a constant that can be packed; otherwise the innermost, unless that is
+/// short.
+fn batch_axis(graph: &Graph, nest: &Nest) -> usize {
     let innermost = nest.parallel.len() - 1;
-    if nest.parallel[innermost].extent >= LONG_ENOUGH {
-        return innermost;
+    let longest = (0..nest.parallel.len()).max_by_key(|axis| nest.parallel[*axis].extent).unwrap_or(innermost);
+    let free = |access: &Access| {
+        let varies = access.index.iter().flat_map(|index| &index.terms).any(|term| term.axis.0 == longest);
+        !varies || graph.constant(access.tensor).is_some()
+    };
+    let reduced = nest.reduction.is_some();
+    if nest.parallel[innermost].extent < LONG_ENOUGH || (reduced && nest.reads.iter().all(free)) {
+        longest
+    } else {
+        innermost
     }
-    (0..nest.parallel.len()).max_by_key(|axis| nest.parallel[*axis].extent).unwrap_or(innermost)
 }
 
 impl<A: Arithmetic> Prepared<'_, A> {
@@ -244,14 +274,9 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
         let reads = &self.prepared.reads;
         let there = &mut self.lanes[lane][..count];
         if let Some((a, b)) = self.factors {
-            let load = |read: &Read<A>, row: &mut [A::Value]| {
-                let loaded = if read.positions.uniform() { 1 } else { count };
-                read.load(iteration, first, &mut row[..loaded]);
-                loaded
-            };
-            let a = load(&reads[a], &mut self.rows.0);
-            let b = load(&reads[b], &mut self.rows.1);
-            fused(there, &self.rows.0[..a], &self.rows.1[..b], A::fma);
+            let a = reads[a].row(iteration, first, count, &mut self.rows.0);
+            let b = reads[b].row(iteration, first, count, &mut self.rows.1);
+            fused(there, a, b, A::fma);
             return;
         }
         self.term.evaluate(count, |operand, row| reads[operand].load(iteration, first, row));

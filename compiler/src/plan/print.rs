@@ -11,7 +11,7 @@ impl Display for Plan {
             Mode::Strict => "strict",
         };
         writeln!(f, "mode {mode}")?;
-        f.write_str(&self.graph.sources_text())?;
+        f.write_str(&self.graph.sources_text(|tensor| self.formats[tensor.0]))?;
         for (operation, numerics) in self.graph.operations.iter().zip(&self.numerics) {
             f.write_str(&self.graph.operation_text(operation))?;
             match (operation, numerics) {

@@ -1,13 +1,19 @@
 //! Checks that a plan keeps its own rules. A failure is a defect of the compiler, never of the user's model.
 
 use super::{Numerics, Order, Plan};
-use crate::graph::{Combine, Operation};
+use crate::graph::{Combine, Operation, Source};
 
 impl Plan {
     /// Panics with a description when the plan or its graph breaks a rule.
     pub fn verify(&self) {
         self.graph.verify();
         assert_eq!(self.numerics.len(), self.graph.operations.len(), "numerics for every operation");
+        assert_eq!(self.formats.len(), self.graph.tensors.len(), "a format for every tensor");
+        for (tensor, format) in self.graph.tensors.iter().zip(&self.formats).filter(|(_, format)| format.is_narrow()) {
+            let Source::Constant(words) = &tensor.source else { panic!("{}: only constants are narrow", tensor.name) };
+            let kept = words.iter().all(|word| format.round(*word) == *word || f32::from_bits(*word).is_nan());
+            assert!(kept, "{}: a constant that has not been rounded", tensor.name);
+        }
         for (operation, numerics) in self.graph.operations.iter().zip(&self.numerics) {
             verify_numerics(operation, *numerics);
         }

@@ -1,6 +1,7 @@
 //! The packed constants of a model, each once however many targets read it.
 
 use super::place::BLOCK;
+use crate::format::Format;
 use crate::graph::TensorId;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,13 +25,13 @@ pub struct Constants {
 }
 
 impl Constants {
-    /// The offset of a run of constants, whose words are added when they aren't there yet.
-    pub fn place(&mut self, key: Key, words: impl FnOnce(&Key) -> Vec<u32>) -> usize {
+    /// The offset of a run of constants in a format, whose elements are added when they aren't there yet.
+    pub fn place(&mut self, key: Key, format: Format, elements: impl FnOnce(&Key) -> Vec<u32>) -> usize {
         if let Some(at) = self.known.get(&key) {
             return *at;
         }
         let at = self.words.len();
-        self.words.extend(words(&key));
+        self.words.extend(format.pack(&elements(&key)));
         self.words.resize(self.words.len().next_multiple_of(BLOCK), 0);
         self.known.insert(key, at);
         at

@@ -99,8 +99,8 @@ impl Contraction {
         Position { offset: 0, axes, guards: Vec::new() }
     }
 
-    /// Words of the packed weights.
-    pub fn packed_words(&self, nest: &Nest) -> usize {
+    /// Elements of the packed weights.
+    pub fn packed_elements(&self, nest: &Nest) -> usize {
         self.packed(nest).last_word().next_multiple_of(BLOCK)
     }
 
@@ -110,7 +110,7 @@ impl Contraction {
         let Source::Constant(words) = &graph.tensor(access.tensor).source else { panic!("weights are constant") };
         let extents = super::forms::extents(nest);
         let from = Position::new(access, &access.shape, Layout::DENSE, &extents).expect("dense rows have positions");
-        pack(words, &from, &self.packed(nest), &extents, self.packed_words(nest))
+        pack(words, &from, &self.packed(nest), &extents, self.packed_elements(nest))
     }
 }
 

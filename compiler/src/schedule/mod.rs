@@ -18,6 +18,7 @@ pub mod routine;
 pub use constants::Constants;
 
 use crate::expression::Expression;
+use crate::format::Format;
 use crate::graph::{Access, Graph, Index, Nest, Operation, Source, TensorId, axes};
 use crate::kernel::{Argument, Builder, Callee, Kernel, Program, Step};
 use crate::plan::{Numerics, Plan};
@@ -102,7 +103,15 @@ impl Scheduler<'_> {
         matches!(self.graph().tensor(tensor).source, Source::Constant(_))
     }
 
-    /// Words of a home.
+    /// How the elements of a home are stored: constants as planned, what is made of them at run time in words.
+    fn format(&self, home: Home) -> Format {
+        match home.form {
+            Form::Dense => self.plan.formats[home.tensor.0],
+            Form::Planes | Form::Blocks => Format::Word,
+        }
+    }
+
+    /// Elements of a home.
     fn room(&self, home: Home) -> usize {
         let shape = &self.graph().tensor(home.tensor).shape;
         match self.homes.get(&home) {
@@ -126,7 +135,7 @@ impl Scheduler<'_> {
                 self.homes.insert(home, Location::Known(Argument::Input(number)));
             }
             (Source::Constant(words), Form::Dense) => {
-                let at = self.constants.place(Key::Tensor(home.tensor), |_| words.to_vec());
+                let at = self.constants.place(Key::Tensor(home.tensor), self.format(home), |_| words.to_vec());
                 self.homes.insert(home, Location::Known(Argument::Constants(at)));
             }
             (Source::Input | Source::Constant(_) | Source::Computed, _) => {

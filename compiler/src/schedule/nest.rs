@@ -10,6 +10,7 @@ use super::generic::{Loops, VectorAxis};
 use super::place::{self, Form, Home, Layout, Position};
 use super::{Location, Scheduler, kernel_name};
 use crate::expression::Expression;
+use crate::format::Format;
 use crate::graph::{Access, Nest, Outside, Source, TensorId};
 use crate::kernel::{Argument, BufferId, Builder};
 use crate::plan::{Numerics, Order};
@@ -31,17 +32,19 @@ struct Place {
     held: Held,
     /// Nothing for constants that have not been put anywhere yet.
     location: Option<Location>,
-    words: usize,
+    elements: usize,
+    format: Format,
     position: Position,
     outside: u32,
 }
 
 impl Place {
-    /// `in0 in rows`.
+    /// `in0 in rows`, `weight packed in f16`.
     fn text(&self) -> String {
+        let stored = if self.format.is_narrow() { format!(" in {}", self.format.text()) } else { String::new() };
         match self.held {
-            Held::As(layout) => format!("{} {layout}", self.name),
-            Held::Packed => format!("{} packed", self.name),
+            Held::As(layout) => format!("{} {layout}{stored}", self.name),
+            Held::Packed => format!("{} packed{stored}", self.name),
         }
     }
 
@@ -86,12 +89,17 @@ struct Buffers {
 }
 
 impl Buffers {
-    fn id(&mut self, builder: &mut Builder, name: &str, location: Location, words: usize, writable: bool) -> BufferId {
+    fn id(&mut self, builder: &mut Builder, place: &Place, writable: bool) -> BufferId {
+        let location = place.location.expect("every operand has been brought");
         if let Some(at) = self.locations.iter().position(|known| *known == location) {
             assert!(!writable, "a kernel writes a place that it reads");
             return self.ids[at];
         }
-        let id = if writable { builder.output(name, words) } else { builder.input(name, words) };
+        let (format, name, elements) = (place.format, place.buffer_name(), place.elements);
+        let id = match writable {
+            true => builder.output_in(format, &name, elements),
+            false => builder.input_in(format, &name, elements),
+        };
         self.locations.push(location);
         self.ids.push(id);
         id
@@ -169,17 +177,19 @@ impl Scheduler<'_> {
         let lanes = self.target.lanes;
         let mut places: Vec<Place> =
             nest.reads.iter().zip(reads).map(|(access, form)| self.place(nest, access, *form)).collect();
-        let words = contraction.packed_words(nest);
+        let elements = contraction.packed_elements(nest);
         let position = contraction.packed(nest);
-        let location = if self.is_constant(nest.reads[contraction.weight].tensor) {
+        let weight = nest.reads[contraction.weight].tensor;
+        let (location, format) = if self.is_constant(weight) {
             let key = Key::Packed(number, contraction.weight, contraction.channel);
-            let at = self.constants.place(key, |_| contraction.pack(&plan.graph, nest));
-            Location::Known(Argument::Constants(at))
+            let format = plan.formats[weight.0];
+            let at = self.constants.place(key, format, |_| contraction.pack(&plan.graph, nest));
+            (Location::Known(Argument::Constants(at)), format)
         } else {
-            self.pack_at_run_time(nest, &places[contraction.weight], &position, words)
+            (self.pack_at_run_time(nest, &places[contraction.weight], &position, elements), Format::Word)
         };
-        let (held, location, from) = (Held::Packed, Some(location), &places[contraction.weight]);
-        places[contraction.weight] = Place { held, location, words, position, outside: 0, name: from.name.clone() };
+        let (held, location, name) = (Held::Packed, Some(location), places[contraction.weight].name.clone());
+        places[contraction.weight] = Place { held, location, elements, format, position, outside: 0, name };
         for (at, place) in places.iter_mut().enumerate() {
             if at == contraction.weight {
                 continue;
@@ -189,11 +199,11 @@ impl Scheduler<'_> {
             match (self.is_constant(nest.reads[at].tensor), along) {
                 (true, true) => *place = self.pack_along(number, at, nest, place, contraction.channel),
                 (true, false) => self.keep_constant(nest.reads[at].tensor, reads[at], place),
-                (false, true) if place.position.last_word_of_block(contraction.channel) > place.words => {
+                (false, true) if place.position.last_word_of_block(contraction.channel) > place.elements => {
                     let position = place.position.along(contraction.channel, &extents(nest));
-                    let words = position.last_word().next_multiple_of(place::BLOCK);
-                    let location = Some(self.pack_at_run_time(nest, place, &position, words));
-                    *place = Place { held: Held::Packed, location, words, position, ..place.clone() };
+                    let elements = position.last_word().next_multiple_of(place::BLOCK);
+                    let location = Some(self.pack_at_run_time(nest, place, &position, elements));
+                    *place = Place { held: Held::Packed, location, elements, position, ..place.clone() };
                 }
                 (false, _) => {}
             }
@@ -212,14 +222,21 @@ impl Scheduler<'_> {
     }
 
     /// Adds a step that packs a factor that is computed.
-    fn pack_at_run_time(&mut self, nest: &Nest, from: &Place, packed: &Position, words: usize) -> Location {
-        self.places.push(words);
+    fn pack_at_run_time(&mut self, nest: &Nest, from: &Place, packed: &Position, elements: usize) -> Location {
+        self.places.push(elements);
         let location = Location::Arena(self.places.len() - 1);
         let moves = |axis: usize| from.position.depends_on(axis) || packed.depends_on(axis);
         let extents: Vec<usize> =
             extents(nest).iter().enumerate().map(|(axis, extent)| if moves(axis) { *extent } else { 1 }).collect();
-        let (name, held, position) = (from.name.clone(), Held::Packed, packed.clone());
-        let to = Place { name, held, location: Some(location), words, position, outside: 0 };
+        let to = Place {
+            name: from.name.clone(),
+            held: Held::Packed,
+            location: Some(location),
+            elements,
+            format: Format::Word,
+            position: packed.clone(),
+            outside: 0,
+        };
         let mut loops = Loops {
             parallel: extents.len(),
             extents,
@@ -254,7 +271,8 @@ impl Scheduler<'_> {
             name: own.unwrap_or(&tensor.name).to_string(),
             held: Held::As(self.forms.layout(home)),
             location: self.homes.get(&home).copied(),
-            words: self.room(home),
+            elements: self.room(home),
+            format: self.format(home),
             position: Position::new(access, &tensor.shape, self.forms.layout(home), &extents(nest))
                 .expect("forms are chosen so that positions exist"),
             outside: match access.outside {
@@ -276,15 +294,15 @@ impl Scheduler<'_> {
         let plan = self.plan;
         let extents = extents(nest);
         let position = place.position.along(axis, &extents);
-        let words = position.last_word().next_multiple_of(place::BLOCK);
-        let at = self.constants.place(Key::Packed(number, read, axis), |_| {
-            let Source::Constant(from) = &plan.graph.tensor(nest.reads[read].tensor).source else {
-                panic!("only constants are packed")
-            };
-            place::pack(from, &place.position, &position, &extents, words)
+        let elements = position.last_word().next_multiple_of(place::BLOCK);
+        let tensor = nest.reads[read].tensor;
+        let format = plan.formats[tensor.0];
+        let at = self.constants.place(Key::Packed(number, read, axis), format, |_| {
+            let Source::Constant(from) = &plan.graph.tensor(tensor).source else { panic!("only constants are packed") };
+            place::pack(from, &place.position, &position, &extents, elements)
         });
         let location = Some(Location::Known(Argument::Constants(at)));
-        Place { held: Held::Packed, location, words, position, ..place.clone() }
+        Place { held: Held::Packed, location, elements, format, position, ..place.clone() }
     }
 
     /// A nest with its accesses resolved, but for the numbers of its buffers.
@@ -294,7 +312,7 @@ impl Scheduler<'_> {
         // Vectors are loaded and stored up to the end of the last block: there must be room.
         let room = |place: &Place, axis: usize| {
             let loaded = place.position.runs_along(axis, extents[axis], place::BLOCK, 1);
-            !loaded || !place.position.depends_on(axis) || place.position.last_word_of_block(axis) <= place.words
+            !loaded || !place.position.depends_on(axis) || place.position.last_word_of_block(axis) <= place.elements
         };
         let padded = place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents)
             .filter(|axis| places.iter().chain([write]).all(|place| room(place, *axis)));
@@ -319,10 +337,7 @@ impl Scheduler<'_> {
     /// Numbers the buffers of a kernel.
     fn buffers(&self, builder: &mut Builder, loops: &mut Loops, places: &[Place], write: &Place) -> Buffers {
         let mut buffers = Buffers { locations: Vec::new(), ids: Vec::new() };
-        let mut id = |place: &Place, writable: bool| {
-            let location = place.location.expect("every operand has been brought");
-            buffers.id(builder, &place.buffer_name(), location, place.words, writable)
-        };
+        let mut id = |place: &Place, writable: bool| buffers.id(builder, place, writable);
         loops.write.buffer = id(write, true);
         for (operand, place) in loops.reads.iter_mut().zip(places) {
             operand.buffer = id(place, false);
@@ -335,7 +350,7 @@ impl Scheduler<'_> {
         let mut arguments = buffers.locations;
         if let Some((buffer, words)) = tables {
             assert_eq!(buffer.0, arguments.len(), "tables come last");
-            let at = self.constants.place(Key::Table(words), |key| match key {
+            let at = self.constants.place(Key::Table(words), Format::Word, |key| match key {
                 Key::Table(words) => words.clone(),
                 Key::Tensor(_) | Key::Packed(..) => unreachable!("the key is a table"),
             });

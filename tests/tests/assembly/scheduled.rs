@@ -1,9 +1,11 @@
 //! The kernels of every visible case, with what their buffers hold when they are called.
 
 use super::machine::Case;
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::kernel::{Argument, Callee, Kernel, Program, interpret_kernel};
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::ops;
+use ncnnc_compiler::precision::Precision;
 use ncnnc_targets::Target;
 use ncnnc_tests::cases::read_cases;
 use ncnnc_tests::planned::{Planned, plan_case};
@@ -43,14 +45,21 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
     }
 }
 
+/// The formats of constants, with the stride over the cases that are compiled with each.
+const FORMATS: [(Format, usize); 3] = [(Format::Word, 1), (Format::F16, 5), (Format::Bf16, 7)];
+
 /// The kernels of all cases on a target; none where the cases are absent.
 pub fn all(target: &'static Target) -> Vec<Case> {
     let Some(folder) = shared("conformance/layers") else { return Vec::new() };
     let (mut seen, mut kept) = (HashSet::new(), Vec::new());
-    for case in &read_cases(&folder, |layer| ops::operator(layer).is_some()) {
-        let Some(Planned { compiled, inputs }) = plan_case(case, Mode::Strict, &[target]) else { continue };
-        for (_, program) in &compiled.programs {
-            record(program, &inputs, &mut seen, &mut kept);
+    let cases = read_cases(&folder, |layer| ops::operator(layer).is_some());
+    for (format, stride) in FORMATS {
+        for case in cases.iter().step_by(stride) {
+            let planned = plan_case(case, Mode::Strict, &Precision::of_all(format), &[target]);
+            let Some(Planned { compiled, inputs }) = planned else { continue };
+            for (_, program) in &compiled.programs {
+                record(program, &inputs, &mut seen, &mut kept);
+            }
         }
     }
     assert!(!kept.is_empty(), "no case has a kernel");

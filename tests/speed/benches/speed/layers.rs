@@ -27,14 +27,14 @@ include!(concat!(env!("OUT_DIR"), "/layers.rs"));
 
 /// Prints a table of the layers whose title contains `part`.
 pub fn measure(part: &str) {
-    println!("{:<28} {:<9} {:>9} {:>9} {:>9} {:>7}", "layer", "target", "ms", "GFLOP/s", "peak", "share");
+    println!("{:<33} {:<9} {:>9} {:>9} {:>9} {:>7}", "layer", "target", "ms", "GFLOP/s", "peak", "share");
     for layer in LAYERS.iter().filter(|layer| layer.title.contains(part)) {
         for set in InstructionSet::ALL.iter().copied().filter(|set| set.is_available()) {
             let Some(peak) = Peak::of(set) else { continue };
             let (seconds, peak) = layer.measure(set, &peak);
             let speed = 2.0 * layer.macs as f64 / seconds;
             println!(
-                "{:<28} {:<9} {:>9.4} {:>9.1} {:>9.1} {:>5.1} %",
+                "{:<33} {:<9} {:>9.4} {:>9.1} {:>9.1} {:>5.1} %",
                 layer.title,
                 set.name(),
                 seconds * 1e3,

@@ -1,0 +1,116 @@
+//! Which format each layer's constants are stored in, in the user's words: one for all, and exceptions by name.
+//!
+//! Owns patterns of names. Must not know what a layer stores.
+
+use crate::diagnostic::Diagnostic;
+use crate::format::Format;
+use glob::Pattern;
+
+/// Near misses that a message names.
+const MOST_NAMES: usize = 3;
+
+/// A choice of format for every layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Precision {
+    /// For the layers that no exception matches.
+    pub all: Format,
+    /// The exceptions. Where several match a layer, the last one holds.
+    pub exceptions: Vec<Exception>,
+}
+
+/// A choice for the layers whose names match a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Exception {
+    /// A name, or a pattern: `*` stands for any text, `?` for one character, `[a-c]` for one of several.
+    pub pattern: String,
+    /// Their format.
+    pub format: Format,
+}
+
+impl Exception {
+    fn matches(&self, layer: &str) -> bool {
+        self.pattern == layer || Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(layer))
+    }
+}
+
+impl Precision {
+    /// One format for all layers.
+    pub fn of_all(all: Format) -> Self {
+        Self { all, exceptions: Vec::new() }
+    }
+
+    /// The format for the layer of this name.
+    pub fn of(&self, layer: &str) -> Format {
+        let exception = self.exceptions.iter().rev().find(|exception| exception.matches(layer));
+        exception.map_or(self.all, |exception| exception.format)
+    }
+
+    /// Every exception that matches none of these layers, or that is no pattern.
+    pub fn problems(&self, layers: &[&str]) -> Vec<Diagnostic> {
+        let idle = self.exceptions.iter().filter(|exception| !layers.iter().any(|layer| exception.matches(layer)));
+        idle.map(|exception| problem(&exception.pattern, layers)).collect()
+    }
+}
+
+fn problem(pattern: &str, layers: &[&str]) -> Diagnostic {
+    if let Err(error) = Pattern::new(pattern) {
+        let hint = "`*` stands for any text, `?` for one character, `[a-c]` for one of several";
+        return Diagnostic::error(format!("`{pattern}` is no pattern of layer names: {}", error.msg)).hint(hint);
+    }
+    let problem = Diagnostic::error(format!("no layer is called `{pattern}`"));
+    let near = near(pattern, layers).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+    if near.is_empty() { problem } else { problem.hint(format!("there is {}", near.join(", "))) }
+}
+
+/// The layers whose names are most like the text, best first.
+fn near<'a>(text: &str, layers: &[&'a str]) -> Vec<&'a str> {
+    let most = text.chars().count().div_ceil(3).max(1);
+    let distance = |name: &str| {
+        let contained = name.to_lowercase().contains(&text.trim_matches('*').to_lowercase());
+        if contained { 0 } else { strsim::damerau_levenshtein(text, name) }
+    };
+    let mut near: Vec<(usize, &str)> = layers.iter().map(|name| (distance(name), *name)).collect();
+    near.retain(|(distance, _)| *distance <= most);
+    near.sort();
+    near.dedup();
+    near.into_iter().map(|(_, name)| name).take(MOST_NAMES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn precision(exceptions: &[(&str, Format)]) -> Precision {
+        let exception =
+            |(pattern, format): &(&str, Format)| Exception { pattern: pattern.to_string(), format: *format };
+        Precision { all: Format::F16, exceptions: exceptions.iter().map(exception).collect() }
+    }
+
+    #[test]
+    fn the_last_exception_that_matches_holds() {
+        let all = precision(&[("conv*", Format::Bf16), ("conv_3", Format::Word), ("fc[12]", Format::Word)]);
+        let of = ["conv_1", "conv_3", "fc1", "fc3"].map(|layer| all.of(layer));
+        assert_eq!(of, [Format::Bf16, Format::Word, Format::Word, Format::F16]);
+    }
+
+    #[test]
+    fn names_with_signs_of_patterns_are_names_too() {
+        assert_eq!(precision(&[("a[0]", Format::Word)]).of("a[0]"), Format::Word);
+    }
+
+    #[test]
+    fn what_matches_nothing_is_a_problem() {
+        let all =
+            precision(&[("cnov_1", Format::Word), ("fc*", Format::Word), ("x**y", Format::Word), ("q", Format::Word)]);
+        let problems = all.problems(&["conv_1", "conv_2", "pool", "head/conv_1"]);
+        let text = problems.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(text, @r"
+        error: no layer is called `cnov_1`
+          help: there is `conv_1`, `conv_2`
+        error: no layer is called `fc*`
+        error: `x**y` is no pattern of layer names: recursive wildcards must form a single path component
+          help: `*` stands for any text, `?` for one character, `[a-c]` for one of several
+        error: no layer is called `q`
+        ");
+    }
+}

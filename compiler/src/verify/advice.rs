@@ -1,0 +1,172 @@
+//! The verdict on a measurement, and what to do about it.
+
+use super::report::{Advice, CauseKind, Contender, Distance, OutputReport, Report};
+
+/// A cause is named when switching it off moves the outputs by this share of the error in question: the causes add up by
+/// their largest parts, not exactly.
+const NAMED: f64 = 0.3;
+
+/// Of the samples at hand an error's largest value says this much: a tolerance next to it would fail on the next sample.
+const MARGIN: f64 = 1.5;
+
+/// Completes a report by its verdict, advice and warnings.
+pub(super) fn judge(report: &mut Report, max_error: Option<f64>) {
+    if report.inputs.random_seed.is_some() {
+        report
+            .warnings
+            .push("the inputs were random: errors on real data can be larger; give some with `--inputs`".to_string());
+    }
+    let worst = Worst::of(report);
+    report.verdict.tolerance = rounded_up(worst.error * MARGIN);
+    report.verdict.relative_tolerance = rounded_up(worst.relative * MARGIN);
+    let over = max_error.is_some_and(|limit| worst.error > limit);
+    report.verdict.passed = worst.mismatched == 0 && !over;
+    report.verdict.text = text(report, &worst, max_error);
+    report.advice = advice(report, &worst);
+}
+
+/// The outputs' largest errors.
+struct Worst {
+    /// Whether `error` is the distance from the user's reference.
+    referenced: bool,
+    error: f64,
+    relative: f64,
+    snr_db: Option<f64>,
+    /// From the definition in `f64`.
+    own: f64,
+    mismatched: u64,
+    samples: u64,
+    argmax: u64,
+    /// ncnn's distance on x86, from what `error` is measured from.
+    ncnn: f64,
+}
+
+impl Worst {
+    fn of(report: &Report) -> Self {
+        let referenced = report.outputs.iter().any(|output| distance(output, Contender::Plan, true).is_some());
+        let mut worst = Self {
+            referenced,
+            error: 0.0,
+            relative: 0.0,
+            snr_db: None,
+            own: 0.0,
+            mismatched: 0,
+            samples: 0,
+            argmax: 0,
+            ncnn: 0.0,
+        };
+        for output in &report.outputs {
+            let own = distance(output, Contender::Plan, false);
+            worst.own = own.map_or(worst.own, |own| worst.own.max(own.figures.max_abs));
+            let Some(Distance { figures, agreement }) = distance(output, Contender::Plan, referenced) else { continue };
+            if figures.max_abs >= worst.error {
+                worst.error = figures.max_abs;
+                worst.snr_db = figures.snr_db;
+            }
+            if figures.largest > 0.0 {
+                worst.relative = worst.relative.max(figures.max_abs / figures.largest);
+            }
+            worst.mismatched += figures.mismatched;
+            worst.samples = agreement.samples;
+            worst.argmax = if worst.argmax == 0 { agreement.argmax } else { worst.argmax.min(agreement.argmax) };
+            let ncnn = distance(output, Contender::NcnnX86, referenced);
+            worst.ncnn = ncnn.map_or(worst.ncnn, |ncnn| worst.ncnn.max(ncnn.figures.max_abs));
+        }
+        worst
+    }
+}
+
+/// How far a contender is from the user's reference, or from the definition.
+pub(super) fn distance(output: &OutputReport, contender: Contender, from_reference: bool) -> Option<&Distance> {
+    let found = output.contenders.iter().find(|report| report.contender == contender)?;
+    if from_reference { found.from_reference.as_ref() } else { found.from_definition.as_ref() }
+}
+
+/// One line.
+fn text(report: &Report, worst: &Worst, max_error: Option<f64>) -> String {
+    if worst.mismatched > 0 {
+        return format!("{} values are infinite or no numbers where the reference has numbers", worst.mismatched);
+    }
+    let from = if worst.referenced { "your reference" } else { "the f64 reference" };
+    let snr = worst.snr_db.map_or(String::new(), |snr| format!(" ({snr:.0} dB)"));
+    let mut text = match (worst.error == 0.0, worst.samples == worst.argmax) {
+        (true, _) => format!("equal to {from}"),
+        (false, true) => format!("within {:.1e}{snr} of {from}, every choice the same", worst.error),
+        (false, false) => format!(
+            "within {:.1e}{snr} of {from}, but {} of {} samples choose otherwise",
+            worst.error,
+            worst.samples - worst.argmax,
+            worst.samples
+        ),
+    };
+    if worst.referenced && worst.own < worst.error * NAMED {
+        text += &format!("; this plan's arithmetic makes {:.1e} of it", worst.own);
+        if let Some(cause) = cause(report, CauseKind::ConstantsInFile).filter(|moves| *moves > worst.error * NAMED) {
+            text += &format!(", the constants as the file stores them about {cause:.1e}");
+        }
+    } else if let Some(cause) = report.causes.first().filter(|cause| cause.moves > 0.0 && worst.error > 0.0) {
+        text += &format!("; most of it by {}", cause.cause.text());
+    }
+    if let Some(limit) = max_error.filter(|limit| worst.error > *limit) {
+        text += &format!("; more than the {limit:.1e} allowed");
+    }
+    text
+}
+
+fn cause(report: &Report, kind: CauseKind) -> Option<f64> {
+    report.causes.iter().find(|cause| cause.cause == kind).map(|cause| cause.moves)
+}
+
+fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
+    let mut advice = Vec::new();
+    let mut add = |reason: String, macro_line: Option<&str>, command: Option<&str>| {
+        advice.push(Advice {
+            reason,
+            macro_line: macro_line.map(str::to_string),
+            command: command.map(str::to_string),
+        });
+    };
+    let file = cause(report, CauseKind::ConstantsInFile).unwrap_or(0.0);
+    if file > worst.own {
+        let reason = "the file's constants are narrower than the network's were; no option takes that back, but a new \
+                      conversion does";
+        add(reason.to_string(), None, Some("pnnx MODEL.pt inputshape=... fp16=0"));
+    }
+    let rewriting = cause(report, CauseKind::GraphRewriting).unwrap_or(0.0);
+    if rewriting > worst.own * NAMED && worst.own > 0.0 {
+        let reason = "passes that change bits make a part of the error that `strict` does without".to_string();
+        add(reason, Some("numerics = strict;"), Some("--numerics strict"));
+    }
+    if worst.ncnn > 2.0 * worst.error {
+        let reason = format!(
+            "ncnn prints something else by up to {:.1e}: with its defaults it rounds the weights of inner products to f16, \
+             whatever the file holds; to compare with it, switch that off before loading",
+            worst.ncnn
+        );
+        add(reason, None, Some("net.opt.use_fp16_storage = false;"));
+    }
+    advice
+}
+
+/// A number at or above a value, with two significant digits.
+fn rounded_up(value: f64) -> f64 {
+    if value <= 0.0 || !value.is_finite() {
+        return value.max(0.0);
+    }
+    let exponent = value.log10().floor() as i32 - 1;
+    let digits = (value / 10.0_f64.powi(exponent)).ceil();
+    // By way of text: the number that reads as two digits, not one beside it.
+    format!("{digits}e{exponent}").parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded_up;
+
+    #[test]
+    fn tolerances_have_two_digits() {
+        assert_eq!(rounded_up(1.234e-6), 1.3e-6);
+        assert_eq!(rounded_up(0.0), 0.0);
+        assert_eq!(rounded_up(9.91), 10.0);
+    }
+}

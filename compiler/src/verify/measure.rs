@@ -1,0 +1,362 @@
+//! The measurement itself: sample by sample, row by row.
+
+use super::cause::{Outputs, Switch};
+use super::figures::{Agreement, Binade, Errors, HalfRange, largest};
+use super::narrowed::Narrowed;
+use super::report::{
+    Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass, OutputReport, Report, UlpClass,
+};
+use super::rows::{Pair, Row, rows};
+use super::samples::{Origin, Samples};
+use super::subject::{Subject, hash_words};
+use super::{advice, report};
+use crate::graph::{Element, Graph, Operation, TensorId};
+use crate::ncnn::Storage;
+use crate::plan::{Arithmetic, Bounded, Bounds, Interpreter, Plan, Reals, Words};
+use std::collections::BTreeMap;
+
+/// How far a verification is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The sample at hand, from 0.
+    pub sample: usize,
+    /// How many there are.
+    pub samples: usize,
+    /// What has been done of it, in parts of `steps`.
+    pub step: usize,
+    /// How many steps a sample has.
+    pub steps: usize,
+    /// What is being done.
+    pub doing: &'static str,
+}
+
+/// Measures a model. `max_error` is the largest difference that the user accepts, from their reference if there is one.
+pub fn verify(
+    subject: &Subject,
+    samples: &Samples,
+    max_error: Option<f64>,
+    progress: &mut dyn FnMut(Progress),
+) -> Report {
+    let rows = rows(&subject.plan, &subject.definition);
+    let mut measured = Measured::new(subject, rows);
+    for (sample, inputs) in samples.inputs.iter().enumerate() {
+        let steps = measured.rows.len() + 4 + measured.switches.len();
+        let mut tell = |step, doing| progress(Progress { sample, samples: samples.inputs.len(), step, steps, doing });
+        measured.add(subject, samples, sample, inputs, &mut tell);
+    }
+    measured.report(subject, samples, max_error)
+}
+
+/// What has come together so far.
+struct Measured {
+    rows: Vec<MeasuredRow>,
+    outputs: Vec<MeasuredOutput>,
+    switches: Vec<Switch>,
+    x86: Narrowed,
+    arm: Narrowed,
+}
+
+struct MeasuredRow {
+    row: Row,
+    local: Errors,
+    cumulative: Errors,
+    bound: Option<(f64, f64)>,
+    words: Vec<String>,
+}
+
+/// An output, contender by contender.
+#[derive(Default)]
+struct MeasuredOutput {
+    contenders: Vec<MeasuredContender>,
+    words: Vec<String>,
+}
+
+#[derive(Default)]
+struct MeasuredContender {
+    from_definition: (Errors, Agreement),
+    from_reference: (Errors, Agreement),
+    right: u64,
+}
+
+/// The whole plan and the whole definition, carried out.
+struct Traces<'a> {
+    plan: Interpreter<'a, Words>,
+    definition: Interpreter<'a, Reals>,
+}
+
+impl Measured {
+    fn new(subject: &Subject, rows: Vec<Row>) -> Self {
+        let row = |row: Row| MeasuredRow {
+            bound: row.bounded(&subject.plan).then_some((0.0, 0.0)),
+            row,
+            local: Errors::default(),
+            cumulative: Errors::default(),
+            words: Vec::new(),
+        };
+        let contenders = || Contender::ALL.iter().map(|_| MeasuredContender::default()).collect();
+        let output = |_| MeasuredOutput { contenders: contenders(), words: Vec::new() };
+        Self {
+            rows: rows.into_iter().map(row).collect(),
+            outputs: subject.plan.graph.outputs.iter().map(output).collect(),
+            switches: Switch::all(subject),
+            x86: Narrowed::x86(subject),
+            arm: Narrowed::arm(subject),
+        }
+    }
+
+    fn add(
+        &mut self,
+        subject: &Subject,
+        samples: &Samples,
+        sample: usize,
+        inputs: &[Vec<u32>],
+        tell: &mut dyn FnMut(usize, &'static str),
+    ) {
+        tell(0, "the definition in f64");
+        let definition = traced::<Reals>(&subject.definition, inputs);
+        tell(1, "the plan");
+        let traces = Traces { plan: traced::<Words>(&subject.plan, inputs), definition };
+        for (at, row) in self.rows.iter_mut().enumerate() {
+            tell(2 + at, "each layer alone");
+            row.add(subject, &traces);
+        }
+        let after = 2 + self.rows.len();
+        let outputs = |interpreter: &Interpreter<Reals>| -> Outputs {
+            (0..self.outputs.len()).map(|output| interpreter.output(output).1).collect()
+        };
+        let definition = outputs(&traces.definition);
+        let words: Vec<Vec<u32>> = (0..self.outputs.len()).map(|output| traces.plan.output(output).1).collect();
+        let plan: Outputs = words.iter().map(|words| floats(words)).collect();
+        for (output, words) in self.outputs.iter_mut().zip(&words) {
+            output.words.push(hash_words(words.iter()));
+        }
+        tell(after, "ncnn's defaults");
+        let narrowed = |narrowed: &Narrowed| -> Outputs {
+            narrowed.run(subject, inputs).iter().map(|(_, words)| floats(words)).collect()
+        };
+        let (x86, arm) = (narrowed(&self.x86), narrowed(&self.arm));
+        let label = samples.labels.as_ref().map(|labels| labels[sample]);
+        for (at, output) in self.outputs.iter_mut().enumerate() {
+            let name = &subject.plan.graph.outputs[at].name;
+            let reference = samples.references.iter().find(|reference| reference.output == *name);
+            let reference: Option<Vec<f64>> =
+                reference.map(|reference| reference.values[sample].iter().map(|value| f64::from(*value)).collect());
+            for (contender, measured) in Contender::ALL.iter().zip(&mut output.contenders) {
+                let values = match contender {
+                    Contender::Plan => Some(&plan[at]),
+                    Contender::Definition => Some(&definition[at]),
+                    Contender::NcnnX86 => Some(&x86[at]),
+                    Contender::NcnnArm => Some(&arm[at]),
+                    Contender::Reference => reference.as_ref(),
+                };
+                if let Some(values) = values {
+                    measured.add(values, &definition[at], reference.as_deref(), label);
+                }
+            }
+        }
+        for (at, switch) in self.switches.iter_mut().enumerate() {
+            tell(after + 2 + at, "one cause at a time");
+            switch.measure(subject, inputs, &plan, &definition);
+        }
+    }
+
+    fn report(self, subject: &Subject, samples: &Samples, max_error: Option<f64>) -> Report {
+        let random_seed = match samples.origin {
+            Origin::Given => None,
+            Origin::Random(seed) => Some(seed),
+        };
+        let mut causes: Vec<report::Cause> = self.switches.into_iter().map(Switch::report).collect();
+        causes.sort_by(|a, b| b.moves.total_cmp(&a.moves));
+        let outputs = self.outputs.into_iter().enumerate().map(|(at, output)| output.report(subject, samples, at));
+        let mut report = Report {
+            format: report::FORMAT,
+            model: subject.name.clone(),
+            model_hash: subject.hash.clone(),
+            options: subject.options.clone(),
+            inputs: InputsReport { samples: samples.inputs.len(), random_seed, hash: samples.hash() },
+            verdict: report::Verdict { passed: true, text: String::new(), tolerance: 0.0, relative_tolerance: 0.0 },
+            layers: self.rows.into_iter().map(|row| row.report(subject)).collect(),
+            outputs: outputs.collect(),
+            causes,
+            advice: Vec::new(),
+            warnings: subject.warnings.iter().map(ToString::to_string).collect(),
+        };
+        advice::judge(&mut report, max_error);
+        report
+    }
+}
+
+/// A plan carried out as a whole, every tensor kept.
+fn traced<'a, A: Arithmetic>(plan: &'a Plan, inputs: &[Vec<u32>]) -> Interpreter<'a, A> {
+    let mut interpreter = Interpreter::new(plan);
+    interpreter.feed(inputs);
+    (0..plan.graph.operations.len()).for_each(|at| interpreter.step(at));
+    interpreter
+}
+
+fn floats(words: &[u32]) -> Vec<f64> {
+    words.iter().map(|word| f64::from(f32::from_bits(*word))).collect()
+}
+
+/// The words of a tensor as the numbers they are.
+fn numbers(graph: &Graph, id: TensorId, words: &[u32]) -> Vec<f64> {
+    let element = graph.tensor(id).element;
+    words.iter().map(|word| Reals::read(*word, element)).collect()
+}
+
+/// Numbers as the words next to them.
+fn nearest(values: &[f64], element: Element) -> Vec<u32> {
+    let word = |value: &f64| match element {
+        Element::F32 => (*value as f32).to_bits(),
+        Element::I32 => (*value as i32).cast_unsigned(),
+    };
+    values.iter().map(word).collect()
+}
+
+impl Row {
+    /// Whether running error analysis has something to say of it.
+    fn bounded(&self, plan: &Plan) -> bool {
+        self.operations.iter().all(|at| match plan.graph.operations[*at] {
+            Operation::Nest(_) => true,
+            Operation::Routine(_) => false,
+        })
+    }
+}
+
+/// Carries out some operations of a plan, given the words of what they read.
+fn alone<'a, A: Arithmetic>(
+    plan: &'a Plan,
+    operations: &[usize],
+    inputs: &[(TensorId, Vec<u32>)],
+) -> Interpreter<'a, A> {
+    let mut interpreter = Interpreter::<A>::new(plan);
+    for (id, words) in inputs {
+        let element = plan.graph.tensor(*id).element;
+        interpreter.set(*id, words.iter().map(|word| A::read(*word, element)).collect());
+    }
+    operations.iter().for_each(|at| interpreter.step(*at));
+    interpreter
+}
+
+impl MeasuredRow {
+    fn add(&mut self, subject: &Subject, traces: &Traces) {
+        let (plan, definition) = (&subject.plan, &subject.definition);
+        let words = |pair: &Pair| {
+            let element = plan.graph.tensor(pair.plan).element;
+            nearest(&traces.definition.values(pair.definition), element)
+        };
+        let inputs: Vec<(Pair, Vec<u32>)> = self.row.inputs.iter().map(|pair| (*pair, words(pair))).collect();
+        let of_plan: Vec<(TensorId, Vec<u32>)> =
+            inputs.iter().map(|(pair, words)| (pair.plan, words.clone())).collect();
+        let of_definition: Vec<(TensorId, Vec<u32>)> =
+            inputs.into_iter().map(|(pair, words)| (pair.definition, words)).collect();
+        let got = alone::<Words>(plan, &self.row.operations, &of_plan);
+        let want = alone::<Reals>(definition, &self.row.definition, &of_definition);
+        let bounds = self.bound.is_some().then(|| alone::<Bounds>(plan, &self.row.operations, &of_plan));
+        for pair in &self.row.outputs {
+            let (got, want) = (numbers(&plan.graph, pair.plan, &got.values(pair.plan)), want.values(pair.definition));
+            self.local.add_all(&got, &want);
+            if let (Some(bound), Some(bounds)) = (&mut self.bound, &bounds) {
+                *bound = widen(*bound, &got, &bounds.values(pair.plan));
+            }
+            let whole = traces.plan.values(pair.plan);
+            self.words.push(hash_words(whole.iter()));
+            self.cumulative
+                .add_all(&numbers(&plan.graph, pair.plan, &whole), &traces.definition.values(pair.definition));
+        }
+    }
+
+    fn report(self, subject: &Subject) -> LayerReport {
+        let (plan, definition) = (&subject.plan.graph, &subject.definition.graph);
+        let facts = || self.row.layers.iter().filter_map(|layer| subject.layers.get(layer));
+        let stored = facts().find_map(|facts| facts.storage).map(|storage| storage_text(storage).to_string());
+        let constants: Vec<f64> = (self.row.definition.iter())
+            .flat_map(|at| definition.operations[*at].reads())
+            .filter_map(|id| definition.constant(id).map(|words| numbers(definition, id, words)))
+            .flatten()
+            .collect();
+        LayerReport {
+            kinds: facts().map(|facts| facts.kind.clone()).collect(),
+            layers: self.row.layers.clone(),
+            outputs: self.row.outputs.iter().map(|pair| plan.tensor(pair.plan).name.clone()).collect(),
+            local: self.local.figures(),
+            bound: self.bound.map(|(bound, _)| bound),
+            bound_used: self.bound.map(|(_, used)| used),
+            cumulative: self.cumulative.figures(),
+            activations_in_f16: self.cumulative.range(),
+            constants_in_f16: (!constants.is_empty()).then(|| HalfRange::of(constants.into_iter())),
+            stored_in_file: stored,
+            local_ulps: ulp_classes(&self.local.ulps),
+            local_by_magnitude: magnitude_classes(&self.local.binades),
+            hash: super::subject::hash_bytes(&self.words.iter().map(String::as_bytes).collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// The largest bound and the largest share of it that an error takes, with further values.
+fn widen((bound, used): (f64, f64), got: &[f64], bounds: &[Bounded]) -> (f64, f64) {
+    got.iter().zip(bounds).fold((bound, used), |(bound, used), (got, bounded)| {
+        let error = (got - bounded.value).abs();
+        let share = if error == 0.0 { 0.0 } else { error / bounded.error };
+        (bound.max(bounded.error), used.max(share))
+    })
+}
+
+fn storage_text(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F32 => "f32",
+        Storage::F16 => "f16",
+        Storage::Bf16 => "bf16",
+        Storage::Int8 => "int8",
+        Storage::Table => "table of 256",
+        Storage::Bytes => "bytes",
+    }
+}
+
+fn ulp_classes(classes: &BTreeMap<i32, u64>) -> Vec<UlpClass> {
+    let up_to = |class: i32| if class == i32::MIN { 0.0 } else { 2.0_f64.powi(class) };
+    classes.iter().map(|(class, elements)| UlpClass { up_to: up_to(*class), elements: *elements }).collect()
+}
+
+fn magnitude_classes(classes: &BTreeMap<i32, Binade>) -> Vec<MagnitudeClass> {
+    classes.iter().map(|(exponent, errors)| MagnitudeClass { exponent: *exponent, errors: *errors }).collect()
+}
+
+impl MeasuredContender {
+    fn add(&mut self, values: &[f64], definition: &[f64], reference: Option<&[f64]>, label: Option<usize>) {
+        self.from_definition.0.add_all(values, definition);
+        self.from_definition.1.add(values, definition);
+        if let Some(reference) = reference {
+            self.from_reference.0.add_all(values, reference);
+            self.from_reference.1.add(values, reference);
+        }
+        self.right += u64::from(label.is_some() && largest(values, 1).first().copied() == label);
+    }
+}
+
+impl MeasuredOutput {
+    fn report(self, subject: &Subject, samples: &Samples, at: usize) -> OutputReport {
+        let output = &subject.plan.graph.outputs[at];
+        let given = samples.references.iter().any(|reference| reference.output == output.name);
+        let distance =
+            |(errors, agreement): &(Errors, Agreement)| Distance { figures: errors.figures(), agreement: *agreement };
+        let by_magnitude = magnitude_classes(&self.contenders[0].from_definition.0.binades);
+        let contenders = (Contender::ALL.into_iter().zip(&self.contenders))
+            .filter(|(contender, _)| given || *contender != Contender::Reference)
+            .map(|(contender, measured)| ContenderReport {
+                contender,
+                from_definition: (contender != Contender::Definition).then(|| distance(&measured.from_definition)),
+                from_reference: (given && contender != Contender::Reference)
+                    .then(|| distance(&measured.from_reference)),
+                right: samples.labels.is_some().then_some(measured.right),
+            })
+            .collect();
+        OutputReport {
+            name: output.name.clone(),
+            shape: output.view.shape.clone(),
+            hash: super::subject::hash_bytes(&self.words.iter().map(String::as_bytes).collect::<Vec<_>>()),
+            contenders,
+            by_magnitude,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a verification measures: by hand on the smallest model, and the case the project was founded on.
+
+use ncnnc_compiler::compile::{File, Options};
+use ncnnc_compiler::mode::Mode;
+use ncnnc_compiler::verify::{CauseKind, Contender, Figures, Report, Samples, Subject, verify};
+use ncnnc_tests::npy::{Tensor, Type};
+use ncnnc_tests::shared::workspace;
+use std::collections::HashMap;
+
+/// Pictures of the digits that are measured, those that PyTorch is least sure of: where one probability is all but 1,
+/// softmax hides every error.
+const PICTURES: usize = 30;
+
+/// `sum = 1 x + 1 y`.
+const SUM: &str = "7767517
+2 2
+Input        terms  0 1 terms 0=2
+InnerProduct sum    1 1 terms sum 0=1 1=0 2=2
+";
+
+fn subject(param: &[u8], weights: &[u8], original: Option<&[u8]>, options: &Options) -> Subject {
+    let file = |path, bytes| File { path, bytes };
+    let original = original.map(|bytes| file("original.bin", bytes));
+    Subject::new(file("model.param", param), file("model.bin", weights), original, options)
+        .unwrap_or_else(|problems| panic!("{}", problems.iter().map(ToString::to_string).collect::<String>()))
+}
+
+/// The sum of two numbers.
+fn sum() -> Subject {
+    let words = [0, 1.0_f32.to_bits(), 1.0_f32.to_bits()];
+    let weights: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    subject(SUM.as_bytes(), &weights, None, &Options::default())
+}
+
+fn measured(subject: &Subject, samples: &Samples, max_error: Option<f64>) -> Report {
+    verify(subject, samples, max_error, &mut |_| {})
+}
+
+/// The digits in a `.bin` of this width, with PyTorch's answers to the first pictures.
+fn digits(width: &str, original: Option<&str>, mode: Mode) -> (Subject, Samples) {
+    let folder = workspace().join("runtime/examples/digits");
+    let read = |name: String| std::fs::read(folder.join(name)).expect("the example's file");
+    let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
+    let options = Options { shapes, mode, ..Options::default() };
+    let weights = |width: &str| read(format!("digits.{width}.bin"));
+    let original = original.map(weights);
+    let subject = subject(&read(format!("digits.{width}.param")), &weights(width), original.as_deref(), &options);
+    let values = |name: &str| Tensor::read(&folder.join(name));
+    let answers = values("digits_test_pytorch_probs.npy").values();
+    let sure = |picture: &usize| answers[picture * 10..][..10].iter().copied().fold(0.0, f32::max);
+    let mut pictures: Vec<usize> = (0..answers.len() / 10).collect();
+    pictures.sort_by(|a, b| sure(a).total_cmp(&sure(b)));
+    pictures.truncate(PICTURES);
+    let chosen = |values: &[f32], each: usize| -> Vec<f32> {
+        pictures.iter().flat_map(|picture| values[picture * each..][..each].to_vec()).collect()
+    };
+    let images = chosen(&values("digits_test_images.npy").values(), 64);
+    let answers = chosen(&answers, 10);
+    let labels = values("digits_test_labels.npy");
+    assert_eq!(labels.element, Type::Integer);
+    let labels = pictures.iter().map(|picture| labels.words[*picture] as usize).collect();
+    let samples = Samples::given(&subject, &[("in0".to_string(), images)]).expect("inputs that fit");
+    let samples = samples.expecting(&subject, "out0", &answers).expect("answers that fit");
+    (subject, samples.labelled(labels).expect("as many labels"))
+}
+
+/// How far a contender's first output is from the user's reference.
+fn from_reference(report: &Report, contender: Contender) -> &Figures {
+    let mut contenders = report.outputs[0].contenders.iter();
+    let found = contenders.find(|report| report.contender == contender).expect("it is there");
+    &found.from_reference.as_ref().expect("a reference was given").figures
+}
+
+fn moves(report: &Report, kind: CauseKind) -> f64 {
+    report.causes.iter().find(|cause| cause.cause == kind).expect("the cause applies").moves
+}
+
+#[test]
+fn figures_by_hand() {
+    let subject = sum();
+    // 1 + 2^-24 + 2^-30 lies next to 1 + 2^-23, which is 2^-24 - 2^-30 too large.
+    let term = 2.0_f32.powi(-24) + 2.0_f32.powi(-30);
+    let samples = Samples::given(&subject, &[("terms".to_string(), vec![1.0, term, 4.0, 4.0])]).expect("two samples");
+    let report = measured(&subject, &samples, None);
+    let error = 2.0_f64.powi(-24) - 2.0_f64.powi(-30);
+    let [layer] = &report.layers[..] else { panic!("one layer") };
+    assert_eq!((layer.layers.join(" "), layer.kinds.join(" ")), ("sum".into(), "InnerProduct".into()));
+    for figures in [&layer.local, &layer.cumulative] {
+        assert_eq!((figures.elements, figures.max_abs, figures.largest), (2, error, 8.0));
+        assert_eq!(figures.max_ulp, 0.5 - 2.0_f64.powi(-7));
+        let snr = 10.0 * ((1.0 + f64::from(term)).powi(2) + 64.0).log10() - 20.0 * error.log10();
+        assert!((figures.snr_db.expect("one differs") - snr).abs() < 1e-9);
+    }
+    // The two roundings of 4 + 4: half a unit of 4, then half a unit of 8.
+    let bound = layer.bound.expect("a sum has one");
+    assert!((bound - 12.0 * 2.0_f64.powi(-24)).abs() < 1e-12, "{bound}");
+    assert!((layer.bound_used.expect("a sum has one") - 0.492).abs() < 1e-3);
+    assert_eq!(layer.activations_in_f16.headroom, Some(8188.0));
+    assert_eq!(report.causes[0].moves, error);
+    assert_eq!(report.verdict.tolerance, 8.9e-8);
+    assert!(report.verdict.passed);
+    assert!(!measured(&subject, &samples, Some(1e-9)).verdict.passed);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let subject = sum();
+    let given = |name: &str, values: &[f32]| Samples::given(&subject, &[(name.to_string(), values.to_vec())]);
+    let fed = given("terms", &[1.0, 2.0]).expect("one sample");
+    let problems = [
+        given("term", &[1.0, 2.0]).expect_err("no such input"),
+        given("terms", &[1.0, 2.0, 3.0]).expect_err("one and a half samples"),
+        given("terms", &[1.0, f32::NAN]).expect_err("no number"),
+        vec![fed.clone().expecting(&subject, "total", &[1.0]).expect_err("no such output")],
+        vec![fed.clone().expecting(&subject, "sum", &[1.0, 2.0]).expect_err("two for one sample")],
+        vec![fed.clone().expecting(&subject, "sum", &[f32::INFINITY]).expect_err("not finite")],
+        vec![fed.labelled(vec![0, 0]).expect_err("two for one sample")],
+    ];
+    let text: Vec<String> = problems.iter().flatten().map(ToString::to_string).collect();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+#[test]
+fn wide_constants_need_no_excuse() {
+    let (subject, samples) = digits("fp32", None, Mode::Fast);
+    let report = measured(&subject, &samples, Some(1e-5));
+    assert!(report.verdict.passed, "{}", report.verdict.text);
+    let (plan, ncnn) = (from_reference(&report, Contender::Plan), from_reference(&report, Contender::NcnnX86));
+    assert!(plan.max_abs < 3e-6, "{}", plan.max_abs);
+    // The same file, and yet: ncnn rounds the weights of the last layer on its own.
+    assert!(ncnn.max_abs > 20.0 * plan.max_abs, "{} and {}", ncnn.max_abs, plan.max_abs);
+    assert!(report.advice.iter().any(|advice| advice.reason.contains("ncnn prints something else")));
+    for layer in &report.layers {
+        let used = layer.bound_used.expect("the digits have no routines");
+        assert!(used <= 1.0, "{}: {used}", layer.layers.join(" + "));
+    }
+}
+
+#[test]
+fn narrow_constants_are_found_out() {
+    let (subject, samples) = digits("fp16", Some("fp32"), Mode::Strict);
+    let known = measured(&subject, &samples, Some(1e-5));
+    assert!(!known.verdict.passed, "{}", known.verdict.text);
+    let error = from_reference(&known, Contender::Plan).max_abs;
+    assert!(error > 1e-4, "{error}");
+    let file = moves(&known, CauseKind::ConstantsInFile);
+    assert!((file - error).abs() < 0.05 * error, "{file} of {error}");
+    assert!(moves(&known, CauseKind::Rounding) < 0.01 * error);
+    assert_eq!(known.causes[0].cause, CauseKind::ConstantsInFile);
+    // Without the original the same cause is found by drawing it.
+    let (subject, samples) = digits("fp16", None, Mode::Strict);
+    let estimated = measured(&subject, &samples, None);
+    let drawn = moves(&estimated, CauseKind::ConstantsInFile);
+    assert!(drawn > error / 4.0 && drawn < error * 4.0, "{drawn} for {error}");
+    assert!(estimated.verdict.text.contains("the constants as the file stores them"), "{}", estimated.verdict.text);
+}
+
+#[test]
+fn random_inputs_are_said_to_be_random() {
+    let subject = sum();
+    let samples = Samples::random(&subject, 3, 7);
+    assert_eq!(samples.hash(), Samples::random(&subject, 3, 7).hash());
+    assert_ne!(samples.hash(), Samples::random(&subject, 3, 8).hash());
+    let report = measured(&subject, &samples, None);
+    assert_eq!(report.inputs.random_seed, Some(7));
+    assert!(report.warnings.iter().any(|warning| warning.contains("random")), "{:?}", report.warnings);
+}
