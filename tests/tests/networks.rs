@@ -1,9 +1,9 @@
 //! Whole networks through compiled code: outputs and blobs inside against the real ncnn's, and one hash per network,
 //! equal for every instruction set, number of threads and profile, and recorded in `hashes.txt`.
 //!
-//! Small networks that are in the table always; `NCNNC_FULL=1` takes all networks, in both profiles. `NCNNC_NETWORK`
-//! chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and for when the bits are
-//! meant to change.
+//! Small networks, and those of [`QUICK`], always; `NCNNC_FULL=1` takes all networks, in both profiles, which is an hour's
+//! work. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and
+//! for when the bits are meant to change.
 
 use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::format::Format;
@@ -30,6 +30,10 @@ const PORTABLE_IN_DEV: u64 = 150_000_000;
 const EMULATED: u64 = 60_000_000;
 /// Networks that are always compiled, in both profiles.
 const BOTH_PROFILES: &[&str] = &["digits", "squeezenet"];
+/// Larger networks that are always compiled, in the dev profile: one of every family whose code is built in some ten
+/// seconds. Those with many kinds of depthwise layers take minutes, most of them for portable code.
+const QUICK: &[&str] =
+    &["mnet.25-opt/horse", "mobilenet", "mobilenet_ssd", "resnet18", "squeezenet_v1.1/cat", "yolov4-tiny"];
 /// By how much probabilities may differ from PyTorch's: both are computed in f32, in different orders; weights in half
 /// precision are off by up to 2^-12 of themselves, in bfloat16 by up to 2^-9.
 const DIGITS: [(Format, f64); 3] = [(Format::Word, 2e-6), (Format::F16, 1e-3), (Format::Bf16, 1e-2)];
@@ -191,7 +195,7 @@ fn check_all(networks: &[Network], machine: Machine) {
             }
         };
         let limit = if machine == Machine::Aarch64 { EMULATED } else { SMALL };
-        let always = machine == Machine::Host && BOTH_PROFILES.contains(&network.name.as_str());
+        let always = machine == Machine::Host && [BOTH_PROFILES, QUICK].concat().contains(&network.name.as_str());
         let chosen = is_on("NCNNC_FULL") || is_on("NCNNC_UPDATE_HASHES") || only.is_some();
         if !chosen && !table.contains_key(&network.name) {
             println!("{}: left out: no hash is recorded", network.name);

@@ -1,7 +1,7 @@
 //! Activations made of several functions.
 
-use super::double::{Double, product, sum};
-use super::exponential::{EXP_OF_MINUS_HALF, SCALE_EXCESS, Scale, clamp, exponential_double};
+use super::double::{Double, ordered_sum, product, sum};
+use super::exponential::{EXP_MINUS_ONE, SCALE_EXCESS, Scale, clamp, exponential_double};
 use super::{LN_2, LN_2_REST, LOG2_E, ROUNDING, polynomial, with_sign_of};
 use crate::expression::{Expression, NodeId};
 
@@ -48,33 +48,69 @@ const TAIL: [f32; 11] = [
     -0.13347152,
 ];
 
-/// `x Phi(x)` as `max(x, 0) - |x| Phi(-|x|)`.
+/// The slope of `1 + v p(v)` near the upper end of its range, for what the first word of v leaves out.
+const TAIL_SLOPE: f32 = -0.5;
+
+/// `x Phi(x)` as `max(x, 0) - |x| Phi(-|x|)`, the second term in two words.
 pub(super) fn gelu(e: &mut Expression, x: NodeId) -> NodeId {
     // From here on the second term is below half the least denormal.
     let [zero, limit] = [0.0, 14.6].map(|c| e.constant(c));
     let magnitude = e.abs(x);
     let magnitude = e.min(limit, magnitude);
-    // exp(-a^2/2) = 2^n exp(-w/2) with w = a^2 + 2 n ln 2.
-    let square = product(e, magnitude, magnitude);
-    let [minus_half_log2_e, rounding, two_ln_2, two_rest, one] =
-        [-0.5 * LOG2_E, ROUNDING + SCALE_EXCESS, 2.0 * LN_2, 2.0 * LN_2_REST, 1.0].map(|c| e.constant(c));
+    let (decay, scale) = decay(e, magnitude);
+    let tail = tail(e, magnitude);
+    let tail = decay.times(e, tail);
+    // Nearest in its first word, so that a denormal result is rounded once.
+    let tail = ordered_sum(e, tail.high, tail.low);
+    let high = scale.apply(e, tail.high);
+    let low = scale.apply(e, tail.low);
+    let positive = e.max(zero, x);
+    let minus = e.neg(high);
+    let Double { high, low: rest } = ordered_sum(e, positive, minus);
+    let rest = e.sub(rest, low);
+    let result = e.add(high, rest);
+    // The sign is that of x, which only zeros have lost.
+    let result = with_sign_of(e, result, x);
+    // Infinity has no rest.
+    let is_large = e.less(limit, x);
+    e.select(is_large, x, result)
+}
+
+/// `exp(-a^2/2)` for `0 <= a <= 14.6`, still to be multiplied by a power of two.
+fn decay(e: &mut Expression, a: NodeId) -> (Double, Scale) {
+    let square = product(e, a, a);
+    // exp(-a^2/2) = 2^n exp(r) with r = -a^2/2 - n ln 2.
+    let [half, minus_half_log2_e, rounding, minus_ln_2, minus_rest, one] =
+        [-0.5, -0.5 * LOG2_E, ROUNDING + SCALE_EXCESS, -LN_2, -LN_2_REST, 1.0].map(|c| e.constant(c));
     let shifted = e.fma(square.high, minus_half_log2_e, rounding);
     let n = e.sub(shifted, rounding);
-    let w = e.fma(n, two_ln_2, square.high);
-    let rest = e.fma(n, two_rest, square.low);
-    let w = e.add(w, rest);
-    let q = polynomial(e, w, &EXP_OF_MINUS_HALF);
-    let decay = e.fma(w, q, one);
-    let two = e.constant(2.0);
-    let denominator = e.add(magnitude, two);
-    let v = e.div(magnitude, denominator);
-    let p = polynomial(e, v, &TAIL);
-    let p = e.mul(v, p);
-    let tail = e.fma(v, p, v);
-    let tail = e.mul(tail, decay);
-    let tail = Scale::from_shifted(e, shifted).apply(e, tail);
-    let positive = e.max(zero, x);
-    let result = e.sub(positive, tail);
-    // The sign is that of x, which only zeros have lost.
-    with_sign_of(e, result, x)
+    let exponent = e.mul(square.high, half);
+    let exact = e.fma(n, minus_ln_2, exponent);
+    let rest = e.mul(square.low, half);
+    let rest = e.fma(n, minus_rest, rest);
+    let r = sum(e, exact, rest);
+    let q = polynomial(e, r.high, &EXP_MINUS_ONE);
+    let bent = e.mul(r.high, r.high);
+    let bent = e.fma(bent, q, r.low);
+    let line = ordered_sum(e, one, r.high);
+    (Double { high: line.high, low: e.add(line.low, bent) }, Scale::from_shifted(e, shifted))
+}
+
+/// `a Phi(-a) exp(a^2/2)` by [`TAIL`].
+fn tail(e: &mut Expression, a: NodeId) -> Double {
+    let [zero, two, slope] = [0.0, 2.0, TAIL_SLOPE].map(|c| e.constant(c));
+    let denominator = sum(e, two, a);
+    let v = Double { high: a, low: zero }.over(e, denominator);
+    // The last two steps of Horner's rule in two words each.
+    let rest = Double { high: polynomial(e, v.high, &TAIL[1..]), low: zero };
+    let steps = [TAIL[0], 1.0];
+    let Double { high, low } = steps.into_iter().fold(rest, |rest, coefficient| {
+        let coefficient = e.constant(coefficient);
+        let bend = product(e, v.high, rest.high);
+        let Double { high, low } = ordered_sum(e, coefficient, bend.high);
+        let low = e.add(low, bend.low);
+        Double { high, low: e.fma(v.high, rest.low, low) }
+    });
+    let low = e.fma(v.low, slope, low);
+    v.times(e, Double { high, low })
 }

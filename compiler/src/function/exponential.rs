@@ -6,11 +6,9 @@ use crate::expression::{Expression, NodeId};
 
 /// `exp(r) = 1 + r q(r)` for `|r| <= ln(2)/2`, to 2^-28.2 relative.
 const EXP: [f32; 6] = [1.0, 0.499_999_94, 0.166_665_23, 0.041_668_292, 0.008_368_532, 0.001_381_829_8];
-/// [`EXP`] turned around: `exp(-w/2) = 1 + w q(w)` for `|w| <= ln 2`.
-pub(super) const EXP_OF_MINUS_HALF: [f32; 6] =
-    [-EXP[0] / 2.0, EXP[1] / 4.0, -EXP[2] / 8.0, EXP[3] / 16.0, -EXP[4] / 32.0, EXP[5] / 64.0];
 /// `exp(r) = 1 + r + r^2 w(r)` for `|r| <= ln(2)/2`, to 2^-31.1 relative to `exp(r) - 1`.
-const EXP_MINUS_ONE: [f32; 6] = [0.5, 0.166_666_66, 0.041_666_493, 0.008_333_547, 0.001_393_232, 0.000_197_607_97];
+pub(super) const EXP_MINUS_ONE: [f32; 6] =
+    [0.5, 0.166_666_66, 0.041_666_493, 0.008_333_547, 0.001_393_232, 0.000_197_607_97];
 
 /// 2^n as two factors, each a power of two that needs no denormal: `|n| < 250`.
 pub(super) struct Scale(NodeId, NodeId);

@@ -5,6 +5,10 @@ pub(super) fn error_function(x: f64) -> f64 {
     if x.is_nan() || x == 0.0 {
         return x;
     }
+    // From here on it rounds to 1.
+    if x.abs() > 6.0 {
+        return 1f64.copysign(x);
+    }
     if x.abs() > 2.5 {
         return (1.0 - complementary_tail(x.abs())).copysign(x);
     }
@@ -21,6 +25,10 @@ pub(super) fn error_function(x: f64) -> f64 {
 
 /// `erfc(x)` for `x > 2`, by its continued fraction (Abramowitz, Stegun 7.1.14) from the 80th term up.
 fn complementary_tail(x: f64) -> f64 {
+    // Below half the least positive number.
+    if x > 28.0 {
+        return 0.0;
+    }
     let fraction = (1..=80).rev().fold(x, |below, n| x + f64::from(n) / 2.0 / below);
     (-x * x).exp() / fraction * (std::f64::consts::FRAC_2_SQRT_PI / 2.0)
 }

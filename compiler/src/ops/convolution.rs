@@ -104,7 +104,7 @@ fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
 
 fn on_image(l: &Lowering, input: &View, kernel: Option<(i64, i64)>) -> Result<[Window; 2], Diagnostic> {
     let [height, width] = window::of_convolution(l, kernel);
-    Ok([height.on(l, "height", input.shape[1])?, width.on(l, "width", input.shape[2])?])
+    Ok([height.along_height(l).on(l, "height", input.shape[1])?, width.on(l, "width", input.shape[2])?])
 }
 
 /// Refuses a number of outputs that isn't positive or can't be divided into groups.

@@ -54,7 +54,7 @@ fn global(l: &mut Lowering, input: &View, method: Method) {
 
 fn windowed(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagnostic> {
     let shapes = shapes(l, input)?;
-    let rows = shapes[0].on(l, "height", input.shape[1])?;
+    let rows = shapes[0].along_height(l).on(l, "height", input.shape[1])?;
     let columns = shapes[1].on(l, "width", input.shape[2])?;
     let shape = l.shape(&[input.shape[0] as i64, rows.outputs, columns.outputs])?;
     let output = l.output(0, &shape);
@@ -90,6 +90,13 @@ fn shapes(l: &Lowering, input: &View) -> Result<[Shape; 2], Diagnostic> {
     let top = parameter(13, left);
     let bottom = parameter(15, top);
     let mode = parameter(5, 0);
+    if let (1, 0, 2 | 3) = (parameter(0, 0), parameter(6, 0), mode)
+        && [left, right, top, bottom] != [0; 4]
+    {
+        // ncnn doesn't pad by these numbers, but leaves out of the mean as many of the outermost elements.
+        let message = format!("a mean with padding mode {mode}, and padding of its own besides");
+        return Err(l.error(message).hint("remove parameters 3, 13, 14 and 15, which this mode has no use for"));
+    }
     let shape = |side: usize, kernel: i64, stride: i64, before: i64, after: i64| {
         let shape = Shape { kernel, dilation: 1, stride, padding: Padding::Explicit(before, after) };
         shape.extent(l, if side == 1 { "height" } else { "width" })?;
@@ -133,7 +140,8 @@ fn adaptive(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagno
     let width = if width == -233 { columns as i64 } else { width };
     let shape = l.shape(&[channels as i64, height, width])?;
     if shape == input.shape {
-        l.set_output(0, input.clone());
+        // In its own rank, unlike what is pooled.
+        l.set_output(0, l.only_input()?);
         return Ok(());
     }
     let output = l.output(0, &shape);

@@ -69,6 +69,7 @@ const WRONG: &[(&str, &str, &[usize])] = &[
     (IMAGE, "Pooling b 1 1 a b 1=2 5=9", &[]),
     (IMAGE, "Pooling b 1 1 a b 1=2147483647 3=2147483647", &[]),
     (IMAGE, "Pooling b 1 1 a b 7=1 8=0", &[]),
+    (IMAGE, "Pooling b 1 1 a b 0=1 1=2 3=1 5=2", &[]),
     (IMAGE, "Gemm b 1 1 a b", &[]),
     (IMAGE, "Gemm b 1 1 a b 5=1 6=1 8=4 9=8 10=9", &[32]),
     (IMAGE, "Gemm b 1 1 a b 18=2", &[]),
@@ -112,4 +113,18 @@ fn layers_become_nests() {
     ];
     let text = |(layer, arrays): &(&str, &[usize])| format!("{}\n", lowered(&[IMAGE, layer], arrays).expect(layer));
     insta::assert_snapshot!(layers.iter().map(text).collect::<String>());
+}
+
+#[test]
+fn vectors_and_matrices_are_pooled_as_images_but_keep_their_rank_where_nothing_changes() {
+    let shape = |input: &str, layer: &str| {
+        let graph = lowered(&[input, layer], &[]).expect(layer);
+        graph.outputs[0].view.shape.clone()
+    };
+    let (vector, matrix) = ("Input a 0 1 a 0=12", "Input a 0 1 a 0=9 1=33");
+    // As ncnn pads a vector, along its width alone.
+    assert_eq!(shape(vector, "Pooling b 1 1 a b 1=1 2=4 3=2 5=1 12=2 14=0 15=1"), [1, 1, 4]);
+    assert_eq!(shape(matrix, "Pooling b 1 1 a b 1=1 2=4 3=2 5=1"), [1, 10, 4]);
+    assert_eq!(shape(matrix, "Pooling b 1 1 a b 7=1 8=-233"), [33, 9]);
+    assert_eq!(shape(matrix, "Pooling b 1 1 a b 7=1 8=3"), [1, 3, 3]);
 }

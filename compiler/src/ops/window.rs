@@ -38,6 +38,12 @@ pub(super) struct Window {
 }
 
 impl Shape {
+    /// The shape along the height: ncnn pads of a vector the width alone.
+    pub(super) fn along_height(self, l: &Lowering) -> Self {
+        let vector = l.inputs.first().is_some_and(|input| input.shape.len() == 1);
+        if vector { Self { padding: Padding::Explicit(0, 0), ..self } } else { self }
+    }
+
     /// From the first element of the kernel to the last, one more.
     ///
     /// # Errors
