@@ -53,7 +53,7 @@ const MODULES: &Layers = &[
             "schedule",
         ],
     ),
-    (&["verify"], &["diagnostic", "mode", "ncnn", "graph", "ops", "passes", "plan", "compile"]),
+    (&["verify"], &["diagnostic", "mode", "precision", "ncnn", "graph", "ops", "passes", "plan", "compile"]),
     (&["door"], &["ncnnc_targets", "diagnostic", "format", "graph", "plan", "emit", "compile"]),
     (&["build"], &["ncnnc_targets", "diagnostic", "mode", "format", "precision", "ops", "compile", "door"]),
 ];

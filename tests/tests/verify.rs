@@ -1,8 +1,13 @@
 //! What a verification measures: by hand on the smallest model, and the case the project was founded on.
 
 use ncnnc_compiler::compile::{File, Options};
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::mode::Mode;
-use ncnnc_compiler::verify::{CauseKind, Contender, Figures, Report, Samples, Subject, verify};
+use ncnnc_compiler::precision::Precision;
+use ncnnc_compiler::verify::{
+    CauseKind, Contender, Entry, Figures, Record, Report, Samples, Subject, history_html, history_text, html, json,
+    text, verify,
+};
 use ncnnc_tests::npy::{Tensor, Type};
 use ncnnc_tests::shared::workspace;
 use std::collections::HashMap;
@@ -38,10 +43,15 @@ fn measured(subject: &Subject, samples: &Samples, max_error: Option<f64>) -> Rep
 
 /// The digits in a `.bin` of this width, with PyTorch's answers to the first pictures.
 fn digits(width: &str, original: Option<&str>, mode: Mode) -> (Subject, Samples) {
+    digits_stored(width, original, mode, Precision::default())
+}
+
+/// The same with constants stored so.
+fn digits_stored(width: &str, original: Option<&str>, mode: Mode, precision: Precision) -> (Subject, Samples) {
     let folder = workspace().join("runtime/examples/digits");
     let read = |name: String| std::fs::read(folder.join(name)).expect("the example's file");
     let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
-    let options = Options { shapes, mode, ..Options::default() };
+    let options = Options { shapes, mode, precision, ..Options::default() };
     let weights = |width: &str| read(format!("digits.{width}.bin"));
     let original = original.map(weights);
     let subject = subject(&read(format!("digits.{width}.param")), &weights(width), original.as_deref(), &options);
@@ -102,6 +112,76 @@ fn figures_by_hand() {
     assert!(!measured(&subject, &samples, Some(1e-9)).verdict.passed);
 }
 
+/// A report small enough to be read whole.
+fn small_report() -> Report {
+    let subject = sum();
+    let term = 2.0_f32.powi(-24) + 2.0_f32.powi(-30);
+    let samples = Samples::given(&subject, &[("terms".to_string(), vec![1.0, term, 4.0, 4.0])]).expect("two samples");
+    let samples = samples.expecting(&subject, "sum", &[1.0, 8.0]).expect("answers that fit");
+    measured(&subject, &samples, None)
+}
+
+#[test]
+fn a_report_reads_well() {
+    let report = small_report();
+    let table = text(&report);
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    insta::assert_snapshot!("report_text", table);
+    insta::assert_snapshot!("report_json", json(&report));
+    insta::assert_snapshot!("record", Record::of(&report).text());
+}
+
+/// Every tag that is opened is closed in its turn, but for those of HTML that have no end.
+fn well_formed(page: &str) -> Result<(), String> {
+    let mut open: Vec<&str> = Vec::new();
+    for part in page.split('<').skip(1) {
+        let (tag, _) = part.split_once('>').ok_or_else(|| format!("no end of `{part}`"))?;
+        let name = tag.split_whitespace().next().unwrap_or_default();
+        match name.strip_prefix('/') {
+            Some(end) if open.pop() != Some(end) => return Err(format!("`{end}` ends what is not open")),
+            Some(_) => {}
+            None if name.starts_with('!') || name == "meta" => {}
+            None => open.push(name),
+        }
+    }
+    if open.is_empty() { Ok(()) } else { Err(format!("{open:?} are not closed")) }
+}
+
+#[test]
+fn pages_are_well_formed_and_stand_alone() {
+    let mut report = small_report();
+    report.model = "<script>alert(\"&\")</script>".to_string();
+    let entries = [Entry::of(&Record::of(&report), 0), Entry::of(&Record::of(&report), 86_400)];
+    for page in [html(&report), history_html(&report.model, &entries)] {
+        well_formed(&page).unwrap_or_else(|problem| panic!("{problem}\n{page}"));
+        assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
+        assert!(!page.contains("http") && !page.contains("url("), "a page needs no other file\n{page}");
+    }
+    well_formed("<p><b></p></b>").expect_err("crossed");
+    well_formed("<p>").expect_err("open");
+    insta::assert_snapshot!("history", history_text(&entries));
+}
+
+#[test]
+fn a_record_holds_later_runs() {
+    let record = Record::of(&small_report());
+    assert_eq!(Record::read("sum.precision.lock", &record.text()), Ok(record.clone()));
+    assert_eq!(record.differences(&record), Vec::<String>::new());
+    let mut worse = record.clone();
+    worse.lines[0].max_abs *= 3.0;
+    worse.lines[0].name = "total".to_string();
+    worse.lines[1].max_abs *= 2.0;
+    worse.lines[1].bits = "other".to_string();
+    worse.header.options = "numerics = strict".to_string();
+    insta::assert_snapshot!("record_differences", worse.differences(&record).join("\n"));
+    let mut better = record.clone();
+    better.lines[1].max_abs /= 2.0;
+    assert_eq!(better.differences(&record), Vec::<String>::new());
+    let problems = ["", "{}", "{\"precision_lock\": 1", &(record.text() + "{\"of\":\"tensor\"}\n")]
+        .map(|text| Record::read("sum.precision.lock", text).expect_err("no record").to_string());
+    insta::assert_snapshot!("record_problems", problems.join("\n"));
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let subject = sum();
@@ -124,6 +204,7 @@ fn what_does_not_fit_is_refused() {
 fn wide_constants_need_no_excuse() {
     let (subject, samples) = digits("fp32", None, Mode::Fast);
     let report = measured(&subject, &samples, Some(1e-5));
+    println!("{}", text(&report));
     assert!(report.verdict.passed, "{}", report.verdict.text);
     let (plan, ncnn) = (from_reference(&report, Contender::Plan), from_reference(&report, Contender::NcnnX86));
     assert!(plan.max_abs < 3e-6, "{}", plan.max_abs);
@@ -140,6 +221,7 @@ fn wide_constants_need_no_excuse() {
 fn narrow_constants_are_found_out() {
     let (subject, samples) = digits("fp16", Some("fp32"), Mode::Strict);
     let known = measured(&subject, &samples, Some(1e-5));
+    println!("{}", text(&known));
     assert!(!known.verdict.passed, "{}", known.verdict.text);
     let error = from_reference(&known, Contender::Plan).max_abs;
     assert!(error > 1e-4, "{error}");
@@ -153,6 +235,19 @@ fn narrow_constants_are_found_out() {
     let drawn = moves(&estimated, CauseKind::ConstantsInFile);
     assert!(drawn > error / 4.0 && drawn < error * 4.0, "{drawn} for {error}");
     assert!(estimated.verdict.text.contains("the constants as the file stores them"), "{}", estimated.verdict.text);
+}
+
+#[test]
+fn storage_is_told_from_rounding() {
+    let (subject, samples) = digits_stored("fp32", None, Mode::Fast, Precision::of_all(Format::Bf16));
+    let report = measured(&subject, &samples, None);
+    assert_eq!(report.causes[0].cause, CauseKind::ConstantStorage);
+    let error = from_reference(&report, Contender::Plan).max_abs;
+    assert!((moves(&report, CauseKind::ConstantStorage) - error).abs() < 0.05 * error);
+    assert!(report.causes[0].left.expect("the rest is rounding") < 1e-5);
+    let lines: Vec<&str> = report.advice.iter().filter_map(|advice| advice.macro_line.as_deref()).collect();
+    assert!(lines.iter().any(|line| line.starts_with("precision(") && line.ends_with(") = f32;")), "{lines:?}");
+    assert_eq!(report.options, "numerics = fast; precision = bf16");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn source_index(copy: &Nest, copied: &[usize], access: &Access, loops: &[usize],
 /// Whether a copy gives the same elements in the same order.
 fn is_reshape(copy: &Nest, copied: &[usize]) -> bool {
     let row_major = |access| Linear::of(access, copied).is_some_and(|linear| linear.is_row_major(copied));
-    let whole = |access: &Access| access.shape.iter().product::<usize>() == copied.iter().product();
+    let whole = |access: &Access| access.shape.iter().product::<usize>() == copied.iter().product::<usize>();
     row_major(&copy.reads[0]) && row_major(&copy.write) && whole(&copy.reads[0]) && whole(&copy.write)
 }
 

@@ -87,7 +87,7 @@ fn into_producer(producer: &Nest, map: &Nest, sums: &[Sum]) -> Option<Nest> {
 
 /// The access in the shape of another one that visits the same positions: a view that was flattened for the map's sake.
 fn in_shape_of(model: &Access, parallel: &[usize], access: Access) -> Access {
-    let same_size = model.shape.iter().product::<usize>() == access.shape.iter().product();
+    let same_size = model.shape.iter().product::<usize>() == access.shape.iter().product::<usize>();
     let linear = Linear::of(&access, parallel);
     if same_size && access.outside == Outside::Never && linear.is_some() && linear == Linear::of(model, parallel) {
         Access { tensor: access.tensor, ..model.clone() }

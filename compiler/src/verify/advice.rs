@@ -1,6 +1,6 @@
 //! The verdict on a measurement, and what to do about it.
 
-use super::report::{Advice, CauseKind, Contender, Distance, OutputReport, Report};
+use super::report::{Advice, CauseKind, Contender, Distance, LayerReport, OutputReport, Report};
 
 /// A cause is named when switching it off moves the outputs by this share of the error in question: the causes add up by
 /// their largest parts, not exactly.
@@ -8,6 +8,9 @@ const NAMED: f64 = 0.3;
 
 /// Of the samples at hand an error's largest value says this much: a tolerance next to it would fail on the next sample.
 const MARGIN: f64 = 1.5;
+
+/// Layers that are named as the ones to store wider.
+const MOST_LAYERS: usize = 2;
 
 /// Completes a report by its verdict, advice and warnings.
 pub(super) fn judge(report: &mut Report, max_error: Option<f64>) {
@@ -132,6 +135,17 @@ fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
                       conversion does";
         add(reason.to_string(), None, Some("pnnx MODEL.pt inputshape=... fp16=0"));
     }
+    let storage = cause(report, CauseKind::ConstantStorage).unwrap_or(0.0);
+    if storage > worst.own * NAMED && worst.own > 0.0 {
+        for layer in most_narrowed(report) {
+            let name = &layer.layers[0];
+            let format = layer.stored_in_plan.as_deref().unwrap_or_default();
+            let snr = layer.local.snr_db.unwrap_or_default();
+            let reason = format!("`{name}` loses the most by its constants in {format}: {snr:.0} dB alone");
+            let (line, command) = (format!("precision({name:?}) = f32;"), format!("--precision {name}=f32"));
+            add(reason, Some(&line), Some(&command));
+        }
+    }
     let rewriting = cause(report, CauseKind::GraphRewriting).unwrap_or(0.0);
     if rewriting > worst.own * NAMED && worst.own > 0.0 {
         let reason = "passes that change bits make a part of the error that `strict` does without".to_string();
@@ -146,6 +160,15 @@ fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
         add(reason, None, Some("net.opt.use_fp16_storage = false;"));
     }
     advice
+}
+
+/// The layers with narrow constants whose own results are the least exact, worst first.
+fn most_narrowed(report: &Report) -> Vec<&LayerReport> {
+    let mut layers: Vec<&LayerReport> =
+        report.layers.iter().filter(|layer| layer.stored_in_plan.is_some() && layer.local.snr_db.is_some()).collect();
+    layers.sort_by(|a, b| a.local.snr_db.unwrap_or_default().total_cmp(&b.local.snr_db.unwrap_or_default()));
+    layers.truncate(MOST_LAYERS);
+    layers
 }
 
 /// A number at or above a value, with two significant digits.

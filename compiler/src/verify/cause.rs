@@ -6,7 +6,7 @@ use super::samples::Random;
 use super::subject::Subject;
 use crate::graph::TensorId;
 use crate::ncnn::Storage;
-use crate::plan::{Interpreter, Reals, interpret, interpret_real};
+use crate::plan::{Interpreter, Plan, Reals, interpret, interpret_real};
 
 /// The seed of the drawn roundings; any would do, but reports repeat.
 const SEED: u64 = 1;
@@ -30,8 +30,8 @@ enum Off {
     Drawn(Vec<(TensorId, Vec<f64>)>),
     /// The plan in double precision.
     Real,
-    /// The plan without passes that change bits.
-    Unrewritten,
+    /// Another plan: without passes that change bits, or with constants stored as they are.
+    Plan(Plan),
 }
 
 impl Switch {
@@ -42,8 +42,13 @@ impl Switch {
     /// Every cause that a model can have.
     pub fn all(subject: &Subject) -> Vec<Self> {
         let mut switches = vec![Self::new(CauseKind::Rounding, "the same plan in f64", Off::Real)];
-        if subject.unrewritten.is_some() {
-            switches.push(Self::new(CauseKind::GraphRewriting, "the plan of `numerics = strict`", Off::Unrewritten));
+        if let Some(plan) = &subject.unrewritten {
+            let how = "the plan of `numerics = strict`";
+            switches.push(Self::new(CauseKind::GraphRewriting, how, Off::Plan(plan.clone())));
+        }
+        if let Some(plan) = &subject.unnarrowed {
+            let how = "the plan of `precision = f32`";
+            switches.push(Self::new(CauseKind::ConstantStorage, how, Off::Plan(plan.clone())));
         }
         let narrow = subject.weights(|facts| matches!(facts.storage, Some(Storage::F16 | Storage::Bf16)));
         if subject.original.is_some() {
@@ -78,10 +83,9 @@ impl Switch {
                 let outputs = real(&subject.plan);
                 (distance(&outputs, plan), Some(distance(&outputs, definition)))
             }
-            Off::Unrewritten => {
-                let strict = subject.unrewritten.as_ref().unwrap_or(&subject.plan);
+            Off::Plan(other) => {
                 let outputs: Outputs =
-                    interpret(strict, inputs).into_iter().map(|output| floats(output.words)).collect();
+                    interpret(other, inputs).into_iter().map(|output| floats(output.words)).collect();
                 (distance(&outputs, plan), Some(distance(&outputs, definition)))
             }
         };

@@ -275,6 +275,10 @@ impl MeasuredRow {
             .filter_map(|id| definition.constant(id).map(|words| numbers(definition, id, words)))
             .flatten()
             .collect();
+        let formats = (self.row.operations.iter())
+            .flat_map(|at| plan.operations[*at].reads())
+            .map(|id| subject.plan.formats[id.0])
+            .find(|format| format.is_narrow());
         LayerReport {
             kinds: facts().map(|facts| facts.kind.clone()).collect(),
             layers: self.row.layers.clone(),
@@ -286,6 +290,7 @@ impl MeasuredRow {
             activations_in_f16: self.cumulative.range(),
             constants_in_f16: (!constants.is_empty()).then(|| HalfRange::of(constants.into_iter())),
             stored_in_file: stored,
+            stored_in_plan: formats.map(|format| format.text().to_string()),
             local_ulps: ulp_classes(&self.local.ulps),
             local_by_magnitude: magnitude_classes(&self.local.binades),
             hash: super::subject::hash_bytes(&self.words.iter().map(String::as_bytes).collect::<Vec<_>>()),

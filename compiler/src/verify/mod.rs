@@ -11,18 +11,32 @@
 mod advice;
 mod cause;
 mod figures;
+mod history;
+mod html;
 mod measure;
 mod narrowed;
+mod plot;
+mod record;
 mod report;
 mod rows;
 mod samples;
 mod subject;
+mod text;
 
 pub use figures::{Agreement, Binade, Figures, HalfRange};
+pub use history::{Entry, history_html, history_text};
+pub use html::html;
 pub use measure::{Progress, verify};
+pub use record::{Header, Kind, Line, Record};
 pub use report::{
     Advice, Cause, CauseKind, Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass,
     OutputReport, Report, UlpClass, Verdict,
 };
 pub use samples::{Origin, Reference, Samples};
 pub use subject::{LayerFacts, Subject};
+pub use text::text;
+
+/// A report as JSON; field names are those of [`Report`].
+pub fn json(report: &Report) -> String {
+    serde_json::to_string_pretty(report).expect("names and finite numbers are JSON") + "\n"
+}

@@ -85,6 +85,8 @@ pub struct LayerReport {
     pub constants_in_f16: Option<HalfRange>,
     /// How the file stores its weights.
     pub stored_in_file: Option<String>,
+    /// In which format the plan stores the constants it multiplies by; none where it stores all as they are.
+    pub stored_in_plan: Option<String>,
     /// How many values are exact, off by up to half a unit in the last place, up to one, two, four...
     pub local_ulps: Vec<UlpClass>,
     /// The local error by the magnitude of the value.
@@ -152,8 +154,8 @@ impl Contender {
         match self {
             Self::Plan => "this plan",
             Self::Definition => "definition in f64",
-            Self::NcnnX86 => "ncnn's defaults, x86 (emulated)",
-            Self::NcnnArm => "ncnn's defaults, ARM f16 (emulated)",
+            Self::NcnnX86 => "ncnn, x86 (emulated)",
+            Self::NcnnArm => "ncnn, ARM f16 (emulated)",
             Self::Reference => "your reference",
         }
     }
@@ -200,6 +202,8 @@ pub struct Cause {
 pub enum CauseKind {
     /// The file stores constants narrower than they were.
     ConstantsInFile,
+    /// The plan stores constants narrower than the file.
+    ConstantStorage,
     /// Rounding in `f32`: the order of sums, and every other operation.
     Rounding,
     /// Passes that change bits.
@@ -210,7 +214,8 @@ impl CauseKind {
     /// What reports call it.
     pub fn text(self) -> &'static str {
         match self {
-            Self::ConstantsInFile => "constants as the file stores them",
+            Self::ConstantsInFile => "constants stored in the file",
+            Self::ConstantStorage => "constants stored in the plan",
             Self::Rounding => "order and rounding of f32 sums",
             Self::GraphRewriting => "graph rewriting",
         }

@@ -9,6 +9,7 @@ use crate::ncnn::{self, Storage};
 use crate::ops;
 use crate::passes::PASSES;
 use crate::plan::Plan;
+use crate::precision::Precision;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::HashMap;
 use std::hash::Hasher;
@@ -26,6 +27,8 @@ pub struct Subject {
     pub original: Option<Plan>,
     /// The plan without the passes that change bits; nothing where none of them found anything to do.
     pub unrewritten: Option<Plan>,
+    /// The plan that stores every constant as it is; nothing where the plan under test does.
+    pub unnarrowed: Option<Plan>,
     /// What the files say of each layer, by its name.
     pub layers: HashMap<String, LayerFacts>,
     /// What the user chose, as text.
@@ -70,12 +73,16 @@ impl Subject {
         let strict = Options { mode: Mode::Strict, ..options.clone() };
         let unrewritten =
             rewritten.then(|| compile(param, weights, &strict, &[])).transpose()?.map(|strict| strict.plan);
+        let narrow = compiled.plan.formats.iter().any(|format| format.is_narrow());
+        let wide = Options { precision: Precision::default(), ..options.clone() };
+        let unnarrowed = narrow.then(|| compile(param, weights, &wide, &[])).transpose()?.map(|wide| wide.plan);
         Ok(Self {
             name: param.path.to_string(),
             plan: compiled.plan,
             definition,
             original,
             unrewritten,
+            unnarrowed,
             layers,
             options: options_text(options),
             hash: hash_bytes(&[param.bytes, weights.bytes]),
@@ -145,7 +152,12 @@ fn options_text(options: &Options) -> String {
         Mode::Fast => "fast",
         Mode::Strict => "strict",
     };
-    format!("numerics = {mode}")
+    let Precision { all, exceptions } = &options.precision;
+    let exceptions = exceptions
+        .iter()
+        .map(|exception| format!("; precision({:?}) = {}", exception.pattern, exception.format.text()))
+        .collect::<String>();
+    format!("numerics = {mode}; precision = {}{exceptions}", all.text())
 }
 
 /// A hash of bytes in pieces, as text.
