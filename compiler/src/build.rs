@@ -15,7 +15,7 @@
 //! one for large models. The options are those of `include_model!`.
 
 use crate::compile::Options;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::door::Request;
 use crate::format::Format;
 use crate::mode::Mode;
@@ -231,7 +231,7 @@ fn variable(name: &str) -> Result<String, Vec<Diagnostic>> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
     std::fs::write(path, bytes)
-        .map_err(|error| vec![Diagnostic::error(format!("can't write {}: {error}", path.display()))])
+        .map_err(|error| vec![Diagnostic::error(format!("can't write {}: {error}", path.display())).code(Code::File)])
 }
 
 #[cfg(test)]

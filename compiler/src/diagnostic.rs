@@ -2,6 +2,10 @@
 //!
 //! Owns the shape of a message and its plain text. Must not know where messages come from.
 
+mod code;
+
+pub use code::{CODES, Code, Explanation};
+
 use std::fmt::{self, Write};
 
 /// A place in a file the user gave.
@@ -27,6 +31,8 @@ pub enum Severity {
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// What family it belongs to.
+    pub code: Code,
     /// How bad it is.
     pub severity: Severity,
     /// Where, if it is anywhere.
@@ -40,14 +46,20 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error with nothing but a message.
+    /// An error with nothing but a message. Unless a code says otherwise, it is about what was asked for.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, location: None, layer: None, message: message.into(), hint: None }
+        let (code, severity, message) = (Code::Request, Severity::Error, message.into());
+        Self { code, severity, location: None, layer: None, message, hint: None }
     }
 
     /// A warning with nothing but a message.
     pub fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// The same, of a family.
+    pub fn code(self, code: Code) -> Self {
+        Self { code, ..self }
     }
 
     /// The same, at a place.
@@ -91,7 +103,7 @@ impl fmt::Display for Diagnostic {
 }
 
 /// Text that may quote a stranger's file: control characters, which could command a terminal, are shown escaped.
-struct Harmless<'a>(&'a str);
+pub struct Harmless<'a>(pub &'a str);
 
 impl fmt::Display for Harmless<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -4,7 +4,7 @@
 //! request was written down.
 
 use crate::compile::{Compiled, File, Options, compile};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::emit::rust::{Module, Weights, emit, pack};
 use crate::format::Format;
 use crate::graph::{Combine, Nest, Operation, Source};
@@ -145,7 +145,7 @@ impl Request {
 }
 
 /// The hash by which the runtime knows packed weights again.
-fn content_hash(packed: &[u8]) -> u128 {
+pub fn content_hash(packed: &[u8]) -> u128 {
     let mut hasher = SipHasher13::new();
     hasher.write(packed);
     hasher.finish128().as_u128()
@@ -154,12 +154,13 @@ fn content_hash(packed: &[u8]) -> u128 {
 fn read(name: &str, path: &Path, hint: &str) -> Result<Vec<u8>, Diagnostic> {
     std::fs::read(path).map_err(|error| {
         Diagnostic::error(format!("can't read `{name}`: {error}"))
+            .code(Code::File)
             .hint(format!("looked for {}; {hint}", path.display()))
     })
 }
 
 /// What the documentation of the type says about the model.
-fn facts(param: &str, compiled: &Compiled) -> Vec<String> {
+pub fn facts(param: &str, compiled: &Compiled) -> Vec<String> {
     let operations = &compiled.plan.graph.operations;
     let macs: usize = operations.iter().map(multiply_adds).sum();
     let kibibytes = |words: usize| (words * 4).div_ceil(1024);

@@ -4,7 +4,7 @@
 //! and `HASH.rs`. A file is written under another name first and then renamed, so that it is whole if it is there, also
 //! when several compilers run at once. `cargo clean` empties the folder.
 
-use ncnnc_compiler::diagnostic::Diagnostic;
+use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::door::{Files, Request};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -62,5 +62,6 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error(format!("can't write {}: {error}", path.display()))
+        .code(Code::File)
         .hint("packed constants are kept under cargo's target directory; a build script can be used instead")
 }

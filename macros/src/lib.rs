@@ -4,7 +4,7 @@ mod arguments;
 mod cache;
 
 use arguments::Arguments;
-use ncnnc_compiler::diagnostic::Diagnostic;
+use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use proc_macro2::TokenStream;
 use quote::quote;
 use std::any::Any;
@@ -143,5 +143,6 @@ fn defect(panic: &(dyn Any + Send)) -> Diagnostic {
     // Some show a whole kernel after the first line.
     let text = text.and_then(|text| text.lines().next()).unwrap_or("no details");
     Diagnostic::error(format!("defect in the compiler: {text}"))
+        .code(Code::Defect)
         .hint("please report it, with the param file: whatever the model is, this should not happen")
 }

@@ -5,7 +5,7 @@ use super::order::Cycles;
 use super::parameters::{FEATURE_MASK, Parameters, SHAPE_HINTS, Value};
 use super::problems::{Place, Problems, excerpt};
 use super::{Blob, BlobId, Layer, Model};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use std::collections::{HashMap, HashSet};
 
 /// A name and where it is written.
@@ -123,7 +123,7 @@ impl Assembly {
             let message =
                 format!("blob `{}` is produced a second time; {by}{place} produces it already", excerpt(&name.text));
             let hint = "ncnn would give later layers the first of the two; give each blob a name of its own";
-            self.problems.at(name.place, Diagnostic::error(message).layer(layer).hint(hint));
+            self.problems.at(name.place, Diagnostic::error(message).code(Code::Blob).layer(layer).hint(hint));
         } else {
             self.by_name.insert(name.text.clone(), id);
         }
@@ -134,7 +134,7 @@ impl Assembly {
 
     fn about_parameter(&mut self, layer: &Layer, id: u32, problem: Diagnostic) {
         let location = layer.parameters.location(id).unwrap_or_else(|| layer.location.clone());
-        self.problems.push(problem.at(location).layer(&layer.name));
+        self.problems.push(problem.code(Code::Parameter).at(location).layer(&layer.name));
     }
 
     fn check_feature_mask(&mut self, layer: &Layer) {
@@ -154,7 +154,7 @@ impl Assembly {
         let cycles = Cycles::find(&self.layers, &self.blobs, &missing, &self.by_name);
         for missing in missing {
             if let Some(problem) = self.explain(&missing, &cycles) {
-                let problem = problem.layer(&self.layers[missing.consumer].name);
+                let problem = problem.code(Code::Blob).layer(&self.layers[missing.consumer].name);
                 self.problems.at(missing.name.place, problem);
             }
         }

@@ -1,6 +1,6 @@
 //! Collects what is wrong with one file. Must not know what is in it.
 
-use crate::diagnostic::{Diagnostic, Location, Severity};
+use crate::diagnostic::{Code, Diagnostic, Location, Severity};
 
 /// More problems than this are counted, not kept: a hostile file of a gigabyte must not become as many messages.
 const MOST_KEPT: usize = 500;
@@ -32,8 +32,10 @@ impl Problems {
         Location { path: self.path.clone(), line: place.line, column: place.column }
     }
 
-    /// Adds a problem.
+    /// Adds a problem; unless it belongs to another family, it is about how the file is written.
     pub fn push(&mut self, problem: Diagnostic) {
+        let code = if problem.code == Code::Request { Code::Form } else { problem.code };
+        let problem = problem.code(code);
         self.errors += usize::from(problem.severity == Severity::Error);
         if self.found.len() < MOST_KEPT {
             self.found.push(problem);
@@ -58,7 +60,7 @@ impl Problems {
         self.found.sort_by(|a, b| a.location.cmp(&b.location));
         if self.left_out > 0 {
             let message = format!("{} more problems in `{}` are not shown", self.left_out, self.path);
-            let rest = Diagnostic::error(message);
+            let rest = Diagnostic::error(message).code(Code::Form);
             let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
             self.found.push(Diagnostic { severity, ..rest });
         }

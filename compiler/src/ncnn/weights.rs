@@ -4,7 +4,7 @@
 //! Must not know which layer has which arrays.
 
 use super::{Layer, Model};
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::{Code, Diagnostic, Location};
 use half::{bf16, f16};
 use std::sync::Arc;
 
@@ -234,7 +234,7 @@ impl WeightReader<'_> {
     }
 
     fn problem(&self, offset: usize, message: String) -> Diagnostic {
-        Diagnostic::error(message).at(location(self.path, offset)).layer(self.layer)
+        Diagnostic::error(message).code(Code::Weights).at(location(self.path, offset)).layer(self.layer)
     }
 }
 
@@ -279,7 +279,7 @@ pub fn read_weights(model: &mut Model, path: &str, bytes: &[u8], read: &ReadArra
     }
     if position < bytes.len() {
         let message = format!("{} bytes are left after the weights of the last layer", bytes.len() - position);
-        return Err(vec![Diagnostic::error(message).at(location(path, position)).hint(DISAGREE)]);
+        return Err(vec![Diagnostic::error(message).code(Code::Weights).at(location(path, position)).hint(DISAGREE)]);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::contraction::sum_of_products;
 use super::gemm::refuse_quantised;
 use super::lowering::axis;
 use super::softmax;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::Expression;
 use crate::graph::{Index, Nest, View};
 use crate::ncnn::{Layer, WeightReader, Weights};
@@ -29,7 +29,8 @@ impl Extents {
         let int = |id, default| layer.parameters.int(id, default);
         let (embedding, heads, weights) = (int(0, 0), int(1, 1), int(2, 0));
         let (key, value) = (int(3, embedding), int(4, embedding));
-        let wrong = |message| Err(Diagnostic::error(message).at(layer.location.clone()).layer(&layer.name));
+        let wrong =
+            |message| Err(Diagnostic::error(message).code(Code::Layer).at(layer.location.clone()).layer(&layer.name));
         if embedding < 1 || heads < 1 || embedding % heads != 0 {
             return wrong(format!("an embedding of {embedding} can't be divided among {heads} heads"));
         }
@@ -56,7 +57,7 @@ pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<We
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     refuse_quantised(l.layer)?;
     if l.layer.parameters.int(7, 0) != 0 {
-        return Err(l.error("a cache of keys and values is not supported yet"));
+        return Err(l.error("a cache of keys and values is not supported yet").code(Code::Unsupported));
     }
     let masked = l.layer.parameters.int(5, 0) != 0;
     let mask_inputs = usize::from(masked);

@@ -10,7 +10,7 @@ use super::contraction::{Contraction, weights_and_bias, without_group};
 use super::inner_product;
 use super::lowering::axis;
 use super::window::{self, Window};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Index, View};
 use crate::ncnn::{Layer, WeightReader, Weights};
 use loops::{G, IC, KX, KY, OC, X, Y};
@@ -41,6 +41,7 @@ pub(super) fn refuse_int8(layer: &Layer) -> Result<(), Diagnostic> {
         return Ok(());
     }
     Err(Diagnostic::error(format!("int8 {} is not supported yet", layer.kind))
+        .code(Code::Unsupported)
         .at(layer.location.clone())
         .layer(&layer.name)
         .hint("give the model before quantisation (before ncnn2int8)"))

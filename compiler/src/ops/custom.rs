@@ -4,7 +4,7 @@
 //! be read, since nobody says how many there are.
 
 use super::{Lowering, operator};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Operation, Routine, RoutineKind};
 use crate::ncnn::{Layer, Model};
 
@@ -40,7 +40,7 @@ pub fn check(model: &Model, custom: &[CustomLayer]) -> Result<(), Vec<Diagnostic
         }
         problems.extend(layers.filter(|layer| operator(&layer.kind).is_some()).map(|layer| {
             let message = format!("{} is a layer type the compiler knows; a function can't replace it", layer.kind);
-            Diagnostic::error(message).at(layer.location.clone()).layer(&layer.name)
+            Diagnostic::error(message).code(Code::Layer).at(layer.location.clone()).layer(&layer.name)
         }));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }

@@ -4,7 +4,7 @@
 //! 21 whether its values are raw (1) or tagged (0).
 
 use super::Lowering;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Element, Source};
 use crate::ncnn::{Layer, WeightReader, Weights};
 
@@ -30,7 +30,10 @@ pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
     };
     if extents.is_empty() || extents.len() > 4 {
         let message = format!("the shape of input `{name}` is not known");
-        return Err(l.error(message).hint("give it as `[channels, height, width]`, or write it into the .param"));
+        return Err(l
+            .error(message)
+            .code(Code::Shape)
+            .hint("give it as `[channels, height, width]`, or write it into the .param"));
     }
     let shape = l.checked_shape(&format!("input `{name}`"), &extents)?;
     let view = l.add(&name, &shape, Element::F32, Source::Input);

@@ -7,7 +7,7 @@
 use super::Lowering;
 use super::contraction::sum_of_products;
 use super::lowering::axis;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{Expression, NodeId};
 use crate::graph::{Access, Index, Nest, View};
 use crate::ncnn::{Layer, WeightReader, Weights};
@@ -41,6 +41,7 @@ pub(super) fn refuse_quantised(layer: &Layer) -> Result<(), Diagnostic> {
     }
     let what = if term >= 400 { "block-quantised" } else { "int8" };
     Err(Diagnostic::error(format!("{what} {} (18={term}) is not supported yet", layer.kind))
+        .code(Code::Unsupported)
         .at(layer.location.clone())
         .layer(&layer.name)
         .hint("give the model before quantisation"))

@@ -2,7 +2,7 @@
 
 use super::custom::{self, CustomLayer};
 use super::{Operator, operator, unknown_layer};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::Expression;
 use crate::graph::{
     Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, Tensor, TensorId, View, axes,
@@ -39,7 +39,7 @@ pub struct Lowering<'a> {
 impl Lowering<'_> {
     /// An error about this layer, at its line.
     pub fn error(&self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(message).at(self.layer.location.clone()).layer(&self.layer.name)
+        Diagnostic::error(message).code(Code::Layer).at(self.layer.location.clone()).layer(&self.layer.name)
     }
 
     /// Input `i` in its shape.
@@ -83,7 +83,9 @@ impl Lowering<'_> {
         let shape: Vec<usize> = extents.iter().map(|extent| extent.unsigned_abs() as usize).collect();
         match product(&shape) {
             Some(_) => Ok(shape),
-            None => Err(self.error(format!("{what} of {} has more than {MOST_ELEMENTS} elements", text()))),
+            None => {
+                Err(self.error(format!("{what} of {} has more than {MOST_ELEMENTS} elements", text())).code(Code::Size))
+            }
         }
     }
 
@@ -163,17 +165,22 @@ impl Lowering<'_> {
             let sum = product(&tensor.shape).and_then(|count| elements.checked_add(count));
             *elements = sum.filter(|sum| *sum <= MOST_ELEMENTS).ok_or_else(|| {
                 self.error(format!("up to this layer the tensors have more than {MOST_ELEMENTS} elements"))
+                    .code(Code::Size)
             })?;
         }
         let operations = &self.graph.operations[sizes.1..];
         if operations.len() > MOST_OPERATIONS {
-            return Err(self.error(format!("the layer would take more than {MOST_OPERATIONS} operations")));
+            return Err(self
+                .error(format!("the layer would take more than {MOST_OPERATIONS} operations"))
+                .code(Code::Size));
         }
         for operation in operations {
             let Operation::Nest(nest) = operation else { continue };
             let iterations = nest.axes().try_fold(1_usize, |product, axis| product.checked_mul(axis.extent));
             if iterations.is_none_or(|iterations| iterations > MOST_ITERATIONS) {
-                return Err(self.error(format!("the layer would take more than {MOST_ITERATIONS} steps")));
+                return Err(self
+                    .error(format!("the layer would take more than {MOST_ITERATIONS} steps"))
+                    .code(Code::Size));
             }
         }
         Ok(())

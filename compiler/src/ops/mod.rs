@@ -50,7 +50,7 @@ mod hostile;
 pub use custom::CustomLayer;
 pub use lowering::{Lowering, lower, lower_with};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ncnn::{self, Layer, Model, WeightReader, Weights};
 
 /// A layer type.
@@ -197,6 +197,7 @@ pub fn read_weights_with(
 fn unknown_layer(layer: &Layer) -> Diagnostic {
     let hint = format!("`layer {:?} = path::to::function: [1, 2, 3];` has a function compute such layers", layer.kind);
     Diagnostic::error(format!("unknown layer type `{}`", layer.kind))
+        .code(Code::UnknownLayer)
         .at(layer.location.clone())
         .layer(&layer.name)
         .hint(hint)

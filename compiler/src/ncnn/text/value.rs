@@ -5,7 +5,7 @@ use super::super::number::{self, LONGEST, LONGEST_BEFORE_2026, NotAFloat};
 use super::super::parameters::{COUNT, Parameters, Value};
 use super::super::problems::{Place, excerpt};
 use super::{Reader, is_line_end, is_space};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 
 /// Ids at or below this announce an array with its length: `-23303=2,5,6` is array 3 (the older form of `3=5,6`).
 const OLD_ARRAY: i64 = -23300;
@@ -79,7 +79,7 @@ impl Reader<'_> {
 
     /// Reports something about a parameter.
     fn about(&mut self, layer: &str, place: Place, severity: Severity, message: String, hint: &str) {
-        let problem = Diagnostic { severity, ..Diagnostic::error(message) };
+        let problem = Diagnostic { severity, ..Diagnostic::error(message) }.code(Code::Parameter);
         self.assembly.problems.at(place, problem.layer(layer).hint(hint));
     }
 

@@ -1,0 +1,68 @@
+//! `ncnnc`: the compiler as a command.
+//!
+//! One file for each subcommand; what they share is in `console` (messages, exit codes), `model` (reading models) and
+//! `output` (writing files). Owns what users type and see; all knowledge of networks is the library's.
+
+mod check;
+mod compile;
+mod completions;
+mod console;
+mod explain;
+mod inspect;
+mod instruction_set;
+mod lives;
+mod machine;
+mod model;
+mod output;
+mod picture;
+mod progress;
+mod table;
+mod targets;
+
+use clap::Parser;
+use console::{Colour, Console, Format};
+use std::process::ExitCode;
+
+/// Compiles neural networks in ncnn's format to specialised code, with the same bits on every machine.
+#[derive(Parser)]
+#[command(name = "ncnnc", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    /// How messages are written: for people, or a JSON object on each line
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    message_format: Format,
+    /// Whether to use colours: `auto` where a terminal reads along and NO_COLOR isn't set
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Colour,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the exit codes are for; they don't change.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the model or an input is refused; 2 the command line can't be understood or \
+asks for what isn't there; 3 a file can't be read or written; 101 a defect in the compiler.";
+
+/// The subcommands.
+#[derive(clap::Subcommand)]
+enum Command {
+    Compile(compile::Arguments),
+    Inspect(inspect::Arguments),
+    Check(check::Arguments),
+    Explain(explain::Arguments),
+    Targets(targets::Arguments),
+    Completions(completions::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let console = Console::new(arguments.message_format, arguments.color);
+    console.take_panics();
+    let done = match arguments.command {
+        Command::Compile(arguments) => compile::run(&arguments, &console),
+        Command::Inspect(arguments) => inspect::run(&arguments, &console),
+        Command::Check(arguments) => check::run(&arguments, &console),
+        Command::Explain(arguments) => explain::run(&arguments, &console),
+        Command::Targets(arguments) => targets::run(&arguments, &console),
+        Command::Completions(arguments) => completions::run(&arguments, &console),
+    };
+    console.finish(done)
+}

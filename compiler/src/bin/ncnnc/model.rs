@@ -1,0 +1,197 @@
+//! Reads the files of a model, and what the command line says about it.
+
+use crate::console::Console;
+use clap::{Args, ValueEnum};
+use ncnnc_compiler::compile::{File, Options};
+use ncnnc_compiler::diagnostic::{Code, Diagnostic};
+use ncnnc_compiler::plan::Mode;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// The model.
+#[derive(Args)]
+pub struct ModelArguments {
+    /// The network: ncnn's .param, as text or binary
+    #[arg(value_name = "MODEL.param")]
+    pub param: PathBuf,
+    /// Its weights [default: the .bin beside the .param]
+    #[arg(value_name = "MODEL.bin")]
+    bin: Option<PathBuf>,
+    /// A further blob to put out; can be given several times
+    #[arg(long = "output", value_name = "BLOB")]
+    outputs: Vec<String>,
+    /// What may be done to the numbers
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    numerics: Numerics,
+}
+
+/// The model, and shapes of inputs.
+#[derive(Args)]
+pub struct ShapedModelArguments {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// The shape of an input, outermost extent first; can be given several times
+    #[arg(long = "input", value_name = "NAME=C,H,W", value_parser = shape)]
+    shapes: Vec<(String, Vec<usize>)>,
+}
+
+/// What may be done to the numbers.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Numerics {
+    /// Algorithms that change results within the error budget are allowed
+    #[default]
+    Fast,
+    /// Direct sums only, over the model's own constants
+    Strict,
+}
+
+/// A model's files.
+pub struct Model {
+    param_path: String,
+    weights_path: String,
+    /// What is in the param file.
+    pub param: Rc<Vec<u8>>,
+    /// What is in the `.bin`.
+    pub weights: Vec<u8>,
+    /// The files, which must not be written over.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Model {
+    /// The param file for the compiler.
+    pub fn param(&self) -> File<'_> {
+        File { path: &self.param_path, bytes: &self.param }
+    }
+
+    /// The weights for the compiler.
+    pub fn weights(&self) -> File<'_> {
+        File { path: &self.weights_path, bytes: &self.weights }
+    }
+}
+
+impl ModelArguments {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub fn read(&self, console: &Console) -> Result<Model, Diagnostic> {
+        let weights_path = self.bin.clone().unwrap_or_else(|| beside(&self.param));
+        let param = Rc::new(read(&self.param)?);
+        let weights = read(&weights_path).map_err(|problem| match self.bin {
+            Some(_) => problem,
+            None => problem.hint("weights are looked for beside the .param; a second path names another place"),
+        })?;
+        let param_path = self.param.to_string_lossy().into_owned();
+        console.remember(&param_path, &param);
+        let weights_text = weights_path.to_string_lossy().into_owned();
+        let paths = vec![self.param.clone(), weights_path];
+        Ok(Model { param_path, weights_path: weights_text, param, weights, paths })
+    }
+
+    /// What the compiler shall do, with inputs of these shapes.
+    pub fn options(&self, shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Options {
+        let mode = match self.numerics {
+            Numerics::Fast => Mode::Fast,
+            Numerics::Strict => Mode::Strict,
+        };
+        Options { shapes: shapes.into_iter().collect(), outputs: self.outputs.clone(), mode, ..Options::default() }
+    }
+
+    /// The param file's name without its endings.
+    pub fn stem(&self) -> String {
+        ncnnc_compiler::build::stem(&self.param.to_string_lossy())
+    }
+}
+
+impl ShapedModelArguments {
+    /// What the compiler shall do.
+    pub fn options(&self) -> Options {
+        self.model.options(self.shapes.iter().cloned())
+    }
+}
+
+/// `model.bin` for `model.param` and for `model.param.bin`.
+fn beside(param: &Path) -> PathBuf {
+    match param.to_str().and_then(|text| text.strip_suffix(".param.bin")) {
+        Some(stem) => PathBuf::from(format!("{stem}.bin")),
+        None if param.extension() == Some(OsStr::new("param")) => param.with_extension("bin"),
+        None => {
+            let mut path = param.as_os_str().to_os_string();
+            path.push(".bin");
+            PathBuf::from(path)
+        }
+    }
+}
+
+/// Bytes up to which a file is read: weights of 2^31 floats, the most a model may have, and something over.
+const LARGEST_FILE: u64 = 9 << 30;
+
+/// Reads a file.
+///
+/// # Errors
+/// When it can't be read, or is a device, which may never end.
+pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    let problem = |what: &str| Diagnostic::error(format!("can't read `{}`: {what}", path.display())).code(Code::File);
+    let file = fs::File::open(path).map_err(|error| problem(&error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| problem(&error.to_string()))?;
+    if metadata.is_dir() {
+        return Err(problem("it is a folder"));
+    }
+    if !metadata.is_file() && !is_pipe(&metadata) {
+        return Err(problem("it is neither a file nor a pipe"));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve(usize::try_from(metadata.len()).unwrap_or(usize::MAX)).map_err(|_| problem("it is too large"))?;
+    file.take(LARGEST_FILE).read_to_end(&mut bytes).map_err(|error| problem(&error.to_string()))?;
+    if bytes.len() as u64 == LARGEST_FILE {
+        return Err(problem("it is too large"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn is_pipe(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &fs::Metadata) -> bool {
+    false
+}
+
+/// `in0=3,224,224`.
+fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let (name, extents) = text.split_once('=').ok_or("an input is given as NAME=EXTENTS, such as in0=3,224,224")?;
+    let extent = |text: &str| match text.trim().parse::<usize>() {
+        Ok(extent) if extent > 0 => Ok(extent),
+        Ok(_) | Err(_) => Err(format!("`{text}` is no extent: a shape is whole numbers above 0, outermost first")),
+    };
+    let extents = extents.split(',').map(extent).collect::<Result<Vec<_>, _>>()?;
+    if extents.len() > 4 { Err("a shape has at most 4 extents".into()) } else { Ok((name.into(), extents)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_lie_beside_the_param_file() {
+        for (param, weights) in
+            [("a/b.param", "a/b.bin"), ("a/b.param.bin", "a/b.bin"), ("b.txt", "b.txt.bin"), ("b.v1.param", "b.v1.bin")]
+        {
+            assert_eq!(beside(Path::new(param)), Path::new(weights));
+        }
+    }
+
+    #[test]
+    fn shapes_are_whole_numbers() {
+        assert_eq!(shape("in0=3,224,224"), Ok(("in0".into(), vec![3, 224, 224])));
+        assert_eq!(shape("a/b=1"), Ok(("a/b".into(), vec![1])));
+        for wrong in ["in0", "in0=", "in0=3,,4", "in0=0", "in0=-1", "in0=1,2,3,4,5", "in0=99999999999999999999999"] {
+            shape(wrong).expect_err(wrong);
+        }
+    }
+}

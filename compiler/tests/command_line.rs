@@ -1,0 +1,234 @@
+//! The command `ncnnc` as users meet it: what it prints, what it writes, how it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A small network: a convolution with a ReLU behind it, pooled and classified.
+const MODEL: &str = "7767517
+5 5
+Input            image 0 1 image 0=8 1=8 2=3
+Convolution      conv 1 1 image features 0=4 1=3 4=1 5=1 6=108
+ReLU             relu 1 1 features positive
+Pooling          pool 1 1 positive pooled 0=1 4=1
+Softmax          softmax 1 1 pooled probabilities 0=0
+";
+
+/// Much is wrong with it.
+const WRONG: &str = "7767517
+8 8
+Input            image 0 1 image 0=8 1=8 2=3
+Convolution      conv 1 1 image features 0=4 1=3 8=2 6=108
+FancyThing       first 1 1 features fancy 0=1
+Pooling          pool 1 1 fancy pooled
+FancyThing       second 1 1 pooled fancier
+InnerProduct     classes 1 1 fancier scores 0=3 1=1 2=12 8=2
+Softmax          softmax 1 1 image normal 0=9 1=1
+BinaryOp         sum 2 1 image normal both 0=99
+";
+
+/// Weights of [`MODEL`]: a tag, 4 x 3 x 3 x 3 values and 4 biases.
+fn weights() -> Vec<u8> {
+    let value = |i: usize| ((i * 7 % 11) as f32 / 11.0 - 0.5).to_le_bytes();
+    [0; 4].into_iter().chain((0..108 + 4).flat_map(value)).collect()
+}
+
+/// A folder with the models.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a temporary file");
+    write("small.param", MODEL.as_bytes());
+    write("small.bin", &weights());
+    write("wrong.param", WRONG.as_bytes());
+    write("wrong.bin", &[0; 1000]);
+    folder
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ncnnc"));
+    command.args(arguments).current_dir(folder).env("COLUMNS", "100").env_remove("NO_COLOR");
+    command
+}
+
+fn ncnnc(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().expect("the command starts")
+}
+
+/// What a command line prints and how it ends.
+fn answer(folder: &Path, line: &str) -> String {
+    let output = ncnnc(folder, &line.split_whitespace().collect::<Vec<_>>());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    let part = |name: &str, text: String| if text.is_empty() { text } else { format!("── {name}\n{text}") };
+    let code = output.status.code().expect("an exit code");
+    format!(
+        "$ ncnnc {line}\n{}{}── exit {code}\n",
+        part("out", text(&output.stdout)),
+        part("err", text(&output.stderr))
+    )
+}
+
+/// The answers to several command lines.
+fn answers(folder: &Path, lines: &[&str]) -> String {
+    lines.iter().map(|line| answer(folder, line)).collect::<Vec<_>>().join("\n")
+}
+
+/// The names of what is in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_subcommand_helps() {
+    let folder = folder();
+    let lines = ["--help", "compile --help", "inspect --help", "check --help", "explain --help", "targets --help"];
+    insta::assert_snapshot!(answers(folder.path(), &lines));
+    insta::assert_snapshot!(answer(folder.path(), "completions --help"));
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let folder = folder();
+    insta::assert_snapshot!(answers(folder.path(), &["check wrong.param", "check wrong.param --message-format json"]));
+}
+
+#[test]
+fn colours_are_used_when_they_are_asked_for() {
+    let folder = folder();
+    let escapes = |color: &str| {
+        let output = ncnnc(folder.path(), &["check", "wrong.param", "--color", color]);
+        output.stderr.contains(&0x1b)
+    };
+    assert_eq!([escapes("auto"), escapes("never"), escapes("always")], [false, false, true]);
+}
+
+#[test]
+fn nothing_is_said_of_a_good_model() {
+    let folder = folder();
+    assert_eq!(answer(folder.path(), "check small.param"), "$ ncnnc check small.param\n── exit 0\n");
+}
+
+#[test]
+fn a_model_is_shown() {
+    let folder = folder();
+    insta::assert_snapshot!(answer(folder.path(), "inspect small.param --instruction-set avx2 --output features"));
+    let json = ncnnc(folder.path(), &["inspect", "small.param", "--message-format", "json"]).stdout;
+    let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(value["layers"][1]["macs"], 4 * 3 * 3 * 3 * 64);
+    assert_eq!(value["outputs"][0]["shape"], serde_json::json!([4]));
+}
+
+#[test]
+fn pictures_are_drawn() {
+    let folder = folder();
+    let line = "inspect small.param --instruction-set avx2 --svg memory.svg --graph network.dot";
+    assert_eq!(answer(folder.path(), line), format!("$ ncnnc {line}\n── exit 0\n"));
+    let line = "inspect small.param --graph network.svg";
+    assert_eq!(answer(folder.path(), line), format!("$ ncnnc {line}\n── exit 0\n"));
+    for picture in ["memory.svg", "network.dot", "network.svg"] {
+        insta::assert_snapshot!(picture, fs::read_to_string(folder.path().join(picture)).expect("a picture"));
+    }
+}
+
+#[test]
+fn codes_are_explained() {
+    let folder = folder();
+    insta::assert_snapshot!(answers(folder.path(), &["explain", "explain n201", "explain N999"]));
+}
+
+#[test]
+fn targets_are_listed() {
+    insta::assert_snapshot!(answer(folder().path(), "targets"));
+}
+
+#[test]
+fn shells_are_served() {
+    let folder = folder();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = ncnnc(folder.path(), &["completions", shell]);
+        assert!(output.status.success(), "{shell}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("inspect"), "{shell}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("folder.param")).expect("a folder");
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "inspect absent.param",
+            "inspect folder.param small.bin",
+            "inspect small.param wrong.bin",
+            "inspect small.param --input other=1,2,3",
+            "inspect small.param --input image=3,0,8",
+            "inspect small.param --output absent",
+            "inspect small.param --instruction-set mmx",
+            "inspect small.param --svg small.bin",
+            "compile small.param --target sparkly-unknown-unicorn",
+            "compile small.param --target-cpu 8086",
+            "compile small.param --target x86_64-unknown-linux-gnu --target-feature +sse9",
+            "compile small.param --emit rust -o absent/small.rs",
+            "compile small.param --emit rust -o small.bin/small.rs",
+            "compile small.param --emit rust -o small.bin",
+            "compile small.param --emit rust -o folder.param/../small.param",
+        ],
+    ));
+    let left = ["folder.param", "small.bin", "small.param", "wrong.bin", "wrong.param"];
+    assert_eq!(names(folder.path()), left, "nothing is left behind");
+    assert_eq!(fs::read(folder.path().join("small.bin")).expect("a file"), weights(), "inputs stay as they are");
+}
+
+#[test]
+fn rust_is_written() {
+    let folder = folder();
+    let line = "compile small.param --emit rust,ir -o net.rs --target aarch64-unknown-linux-gnu --name tiny_net";
+    assert_eq!(answer(folder.path(), line), format!("$ ncnnc {line}\n── exit 0\n"));
+    let code = fs::read_to_string(folder.path().join("net.rs")).expect("code");
+    assert!(code.contains("pub struct TinyNet") && code.contains("include_bytes!(\"net.weights\")"), "{code}");
+    let words = fs::metadata(folder.path().join("net.weights")).expect("weights").len();
+    assert!(words >= 4 * 112, "{words} bytes of weights");
+    let ir = fs::read_to_string(folder.path().join("net.ir")).expect("text");
+    assert!(ir.contains("instruction set neon"), "{ir}");
+}
+
+#[test]
+fn a_closed_pipe_ends_the_command_quietly() {
+    let folder = folder();
+    for line in [&["targets"][..], &["inspect", "small.param"], &["completions", "bash"]] {
+        let mut child = command(folder.path(), line)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("the command ends");
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{line:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn paths_need_not_be_unicode() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let name = |end: &str| OsStr::from_bytes(&[b"gr\xf6\xdfe", end.as_bytes()].concat()).to_os_string();
+    for end in [".param", ".bin"] {
+        let small = folder.path().join(format!("small{end}"));
+        fs::copy(small, folder.path().join(name(end))).expect("a copy");
+    }
+    let run = |arguments: &[&OsStr]| {
+        let mut command = command(folder.path(), &[]);
+        command.args(arguments).output().expect("the command starts")
+    };
+    let inspected = run(&[OsStr::new("inspect"), &name(".param")]);
+    assert!(inspected.status.success() && inspected.stderr.is_empty(), "{inspected:?}");
+    let compiled = run(&[OsStr::new("compile"), &name(".param"), OsStr::new("-o"), &name(".o")]);
+    assert!(compiled.status.code().is_some_and(|code| code < 4), "{compiled:?}");
+}
