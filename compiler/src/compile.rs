@@ -110,7 +110,8 @@ fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
 pub fn hash(param: File, weights: File, options: &Options) -> u128 {
     let mut shapes: Vec<_> = options.shapes.iter().collect();
     shapes.sort();
-    let text = format!("{shapes:?}\n{:?}\n{:?}\n{:?}", options.outputs, options.mode, options.custom);
+    let Options { outputs, mode, precision, custom, .. } = options;
+    let text = format!("{shapes:?}\n{outputs:?}\n{mode:?}\n{precision:?}\n{custom:?}");
     let mut hasher = SipHasher13::new();
     for bytes in [text.as_bytes(), param.bytes, weights.bytes] {
         hasher.write_usize(bytes.len());

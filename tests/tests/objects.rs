@@ -8,6 +8,7 @@ use ncnnc_compiler::emit::object::Weights;
 use ncnnc_compiler::kernel::Kernel;
 use ncnnc_compiler::ops;
 use ncnnc_compiler::plan::{Mode, Value, interpret};
+use ncnnc_compiler::precision::Precision;
 use ncnnc_tests::cases::{Case, read_cases};
 use ncnnc_tests::generated::shaped;
 use ncnnc_tests::linked::{Linked, Toolchain};
@@ -58,7 +59,8 @@ fn check(toolchain: &Toolchain, stride: usize) {
     let cases =
         read_cases(&folder, |layer| ops::operator(layer).is_some() && only.as_ref().is_none_or(|only| only == layer));
     let targets = toolchain.platform().targets().to_vec();
-    let planned = |case: Case| plan_case(&case, Mode::Fast, &targets).map(|planned| (case, planned));
+    let planned =
+        |case: Case| plan_case(&case, Mode::Fast, &Precision::default(), &targets).map(|planned| (case, planned));
     let begin = Instant::now();
     let (cases, planned): (Vec<Case>, Vec<Planned>) = cases.into_iter().step_by(stride).filter_map(planned).unzip();
     assert!(!cases.is_empty(), "no case has been compiled");
@@ -120,7 +122,7 @@ fn check_encoder(set: &str) {
     let Some(folder) = shared("conformance/layers") else { return };
     let target = ncnnc_targets::target(set).expect("a target");
     let cases = read_cases(&folder, |layer| ops::operator(layer).is_some()).into_iter().step_by(5);
-    let planned = cases.filter_map(|case| plan_case(&case, Mode::Fast, &[target]));
+    let planned = cases.filter_map(|case| plan_case(&case, Mode::Fast, &Precision::default(), &[target]));
     let kernels: Vec<Kernel> = planned.flat_map(|planned| planned.compiled.programs[0].1.kernels.clone()).collect();
     let (mut text, mut bytes) = (String::from(".intel_syntax noprefix\n"), Vec::new());
     for kernel in &kernels {
