@@ -97,11 +97,20 @@ impl Expression {
 
     /// Copies `other` into this expression with its operand `i` replaced by `operands[i]`; gives its results.
     pub fn inline(&mut self, other: &Expression, operands: &[NodeId]) -> Vec<NodeId> {
+        self.inline_with(other, |_, operand| operands[operand])
+    }
+
+    /// The same, asking `operand` for a node in the place of each operand that is read.
+    pub fn inline_with(
+        &mut self,
+        other: &Expression,
+        operand: impl Fn(&mut Expression, usize) -> NodeId,
+    ) -> Vec<NodeId> {
         let mut copies: Vec<NodeId> = Vec::with_capacity(other.nodes.len());
         for node in &other.nodes {
             let moved = |ids: &[NodeId]| ids.iter().map(|id| copies[id.0 as usize]).collect::<Vec<_>>();
             let copy = match node {
-                Node::Read(operand) => operands[*operand],
+                Node::Read(number) => operand(self, *number),
                 Node::Constant(bits) => self.bits(*bits),
                 Node::Apply(instruction, ids) => self.node(Node::Apply(*instruction, moved(ids))),
                 Node::Call(function, ids) => self.node(Node::Call(*function, moved(ids))),

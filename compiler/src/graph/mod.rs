@@ -11,6 +11,7 @@ mod verify;
 pub use nest::{Access, Axis, AxisId, Combine, Factor, Index, Nest, Outside, Reduction, Term, axes};
 pub use routine::{Crop, Detections, Routine, RoutineKind};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A tensor of a [`Graph`].
@@ -134,6 +135,8 @@ pub struct Graph {
     pub inputs: Vec<TensorId>,
     /// What the caller gets, in order.
     pub outputs: Vec<Output>,
+    /// Layers that the model wants computed by their definitions, term by term.
+    pub by_definition: BTreeSet<String>,
 }
 
 impl Graph {

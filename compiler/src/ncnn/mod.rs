@@ -17,7 +17,7 @@ mod problems;
 mod text;
 mod weights;
 
-pub use parameters::{FORBIDS_BF16_STORAGE, FORBIDS_F16_STORAGE, Parameters, Value};
+pub use parameters::{FORBIDS_BF16_STORAGE, FORBIDS_F16_STORAGE, FORBIDS_WINOGRAD, Parameters, Value};
 pub use weights::{ReadArrays, Storage, WeightReader, WeightValues, Weights, read_weights};
 
 use crate::diagnostic::{Diagnostic, Location};

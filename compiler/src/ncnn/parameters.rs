@@ -23,6 +23,9 @@ pub const FORBIDS_F16_STORAGE: u32 = 2;
 /// In a feature mask: no storage in bfloat16.
 pub const FORBIDS_BF16_STORAGE: u32 = 4;
 
+/// In a feature mask: no convolution by Winograd's algorithm.
+pub const FORBIDS_WINOGRAD: u32 = 64;
+
 /// One value as the file gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

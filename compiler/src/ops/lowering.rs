@@ -7,7 +7,7 @@ use crate::expression::Expression;
 use crate::graph::{
     Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, Tensor, TensorId, View, axes,
 };
-use crate::ncnn::{BlobId, Layer, Model};
+use crate::ncnn::{BlobId, FORBIDS_WINOGRAD, Layer, Model};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -148,6 +148,9 @@ impl Lowering<'_> {
 
     /// Adds a nest. Its name becomes the layer's.
     pub fn nest(&mut self, nest: Nest) {
+        if self.layer.parameters.feature_mask() & FORBIDS_WINOGRAD != 0 {
+            self.graph.by_definition.insert(self.layer.name.clone());
+        }
         self.graph.operations.push(Operation::Nest(Nest { name: self.layer.name.clone(), ..nest }));
     }
 

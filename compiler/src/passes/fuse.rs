@@ -4,7 +4,7 @@
 //! happen while the element is at hand. Every operation keeps its own rounding, so no bit changes.
 
 use super::accesses::{Linear, Sum, extents, substitute};
-use super::operands::{inline_with, merge_equal_reads, renumbered};
+use super::operands::{merge_equal_reads, renumbered};
 use super::uses::{Uses, nest_at};
 use crate::expression::Expression;
 use crate::graph::{Access, Graph, Nest, Operation, Outside, TensorId};
@@ -122,7 +122,7 @@ fn append_reads(reads: &mut Vec<Access>, others: Vec<Access>, tensor: TensorId) 
 fn after(first: Expression, second: &Expression, numbers: &[Option<usize>]) -> Expression {
     let made = first.result();
     let mut store = Expression { results: Vec::new(), ..first };
-    store.results = inline_with(&mut store, second, |e, i| numbers[i].map_or(made, |number| e.read(number)));
+    store.results = store.inline_with(second, |e, i| numbers[i].map_or(made, |number| e.read(number)));
     store
 }
 

@@ -1,32 +1,12 @@
 //! Expressions whose operands are renumbered or replaced.
 
-use crate::expression::{Expression, Node, NodeId};
+use crate::expression::Expression;
 use crate::graph::{Access, Nest};
-
-/// Copies `other` into `into`, asking `operand` for a node in the place of each operand that is read.
-pub(super) fn inline_with(
-    into: &mut Expression,
-    other: &Expression,
-    operand: impl Fn(&mut Expression, usize) -> NodeId,
-) -> Vec<NodeId> {
-    let mut copies: Vec<NodeId> = Vec::with_capacity(other.nodes.len());
-    for node in &other.nodes {
-        let moved = |ids: &[NodeId]| ids.iter().map(|id| copies[id.0 as usize]).collect::<Vec<_>>();
-        let copy = match node {
-            Node::Read(number) => operand(into, *number),
-            Node::Constant(bits) => into.bits(*bits),
-            Node::Apply(instruction, ids) => into.node(Node::Apply(*instruction, moved(ids))),
-            Node::Call(function, ids) => into.node(Node::Call(*function, moved(ids))),
-        };
-        copies.push(copy);
-    }
-    other.results.iter().map(|id| copies[id.0 as usize]).collect()
-}
 
 /// The expression with operand `i` under the number `new(i)`.
 pub(super) fn renumbered(expression: &Expression, new: impl Fn(usize) -> usize) -> Expression {
     let mut result = Expression::default();
-    result.results = inline_with(&mut result, expression, |e, i| e.read(new(i)));
+    result.results = result.inline_with(expression, |e, i| e.read(new(i)));
     result
 }
 

@@ -11,8 +11,14 @@ pub trait Arithmetic: Copy + Sync {
     /// An element of a tensor.
     type Value: Copy + Default + Send + Sync + 'static;
 
+    /// Whether convolutions are carried out by the algorithms of the plan, or by their definitions.
+    const AS_PLANNED: bool;
+
     /// What a stored word means.
     fn read(word: u32, element: Element) -> Self::Value;
+
+    /// A real number as near as stored words come to it.
+    fn rounded(value: f64) -> Self::Value;
 
     /// What a constant of an expression means.
     fn constant(bits: u32) -> Self::Value;
@@ -40,9 +46,15 @@ pub struct Words;
 impl Arithmetic for Words {
     type Value = u32;
 
+    const AS_PLANNED: bool = true;
+
     #[inline(always)]
     fn read(word: u32, _: Element) -> u32 {
         word
+    }
+
+    fn rounded(value: f64) -> u32 {
+        (value as f32).to_bits()
     }
 
     fn constant(bits: u32) -> u32 {
@@ -72,12 +84,15 @@ impl Arithmetic for Words {
     }
 }
 
-/// Double precision, elementary functions by their definitions: the reference that errors are measured against.
+/// Double precision, elementary functions and convolutions by their definitions: the reference that errors are measured
+/// against.
 #[derive(Clone, Copy, Debug)]
 pub struct Reals;
 
 impl Arithmetic for Reals {
     type Value = f64;
+
+    const AS_PLANNED: bool = false;
 
     #[inline(always)]
     fn read(word: u32, element: Element) -> f64 {
@@ -85,6 +100,10 @@ impl Arithmetic for Reals {
             Element::F32 => f64::from(f32::from_bits(word)),
             Element::I32 => f64::from(word as i32),
         }
+    }
+
+    fn rounded(value: f64) -> f64 {
+        value
     }
 
     fn constant(bits: u32) -> f64 {

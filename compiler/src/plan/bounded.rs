@@ -65,9 +65,15 @@ impl Bounded {
 impl Arithmetic for Bounds {
     type Value = Bounded;
 
+    const AS_PLANNED: bool = true;
+
     #[inline(always)]
     fn read(word: u32, element: Element) -> Bounded {
         Bounded::exact(Reals::read(word, element))
+    }
+
+    fn rounded(value: f64) -> Bounded {
+        Bounded::rounded(value, 0.0)
     }
 
     fn constant(bits: u32) -> Bounded {

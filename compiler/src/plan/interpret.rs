@@ -2,7 +2,7 @@
 
 use super::arithmetic::{Arithmetic, Reals, Words};
 use super::batch::Buffer;
-use super::{Numerics, Order, Plan, nest, routines};
+use super::{Numerics, Order, Plan, nest, routines, winograd};
 use crate::graph::{Graph, Operation, Source, TensorId};
 
 /// An output.
@@ -31,7 +31,8 @@ pub fn interpret(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<Value> {
     run::<Words>(plan, inputs).into_iter().map(|(shape, words)| Value { shape, words }).collect()
 }
 
-/// Runs the plan in double precision: constants read exactly, elementary functions by their definitions.
+/// Runs the plan in double precision: constants read exactly, elementary functions and convolutions by their
+/// definitions.
 ///
 /// # Panics
 /// As [`interpret`].
@@ -92,14 +93,19 @@ impl<'a, A: Arithmetic> Interpreter<'a, A> {
         let graph = &self.plan.graph;
         match &graph.operations[operation] {
             Operation::Nest(nest) => {
-                let order = match self.plan.numerics[operation] {
-                    Numerics::Plain => Order::Chain { block: 1 },
-                    Numerics::Direct(order) => order,
-                };
                 // Perhaps not written for the first time.
                 let mut target = std::mem::take(&mut self.values[nest.write.tensor.0]);
                 target.resize(graph.tensor(nest.write.tensor).elements(), A::Value::default());
-                nest::run(graph, nest, order, |tensor| self.buffer(tensor), &mut target);
+                let buffer = |tensor| self.buffer(tensor);
+                match self.plan.numerics[operation] {
+                    Numerics::Winograd(winograd) if A::AS_PLANNED => {
+                        winograd::run(graph, nest, winograd, buffer, &mut target);
+                    }
+                    Numerics::Winograd(_) | Numerics::Plain => {
+                        nest::run(graph, nest, Order::Chain { block: 1 }, buffer, &mut target);
+                    }
+                    Numerics::Direct(order) => nest::run(graph, nest, order, buffer, &mut target),
+                }
                 self.set(nest.write.tensor, target);
             }
             Operation::Routine(routine) => {

@@ -13,6 +13,7 @@ mod print;
 mod routines;
 mod storage;
 mod verify;
+pub mod winograd;
 
 pub use arithmetic::{Arithmetic, Reals, Words};
 pub use bounded::{Bounded, Bounds};
@@ -24,6 +25,7 @@ pub use storage::Overflow;
 use crate::format::Format;
 use crate::graph::{Combine, Graph, Operation, Reduction};
 use std::collections::HashMap;
+use winograd::Winograd;
 
 /// Channels of one block of a contraction's chain. Activations are laid out in blocks of 16 channels on every target
 /// (one AVX-512 register, two of AVX2, four of NEON), so a kernel walks a block's channels innermost for free.
@@ -57,6 +59,8 @@ pub enum Numerics {
     Plain,
     /// A reduction term by term in this order.
     Direct(Order),
+    /// A convolution by tiles.
+    Winograd(Winograd),
 }
 
 /// A network with its numerics.
@@ -84,11 +88,21 @@ impl Plan {
     /// are rounded here, once, after whatever has been folded into them.
     pub fn with_storage(mut graph: Graph, mode: Mode, layers: &HashMap<String, Format>) -> Self {
         let (formats, overflows) = storage::store(&mut graph, layers);
-        let numerics = graph.operations.iter().map(direct).collect();
+        let numerics = graph.operations.iter().map(|operation| choose(&graph, &formats, operation, mode)).collect();
         let plan = Self { graph, numerics, formats, overflows, mode };
         plan.verify();
         plan
     }
+}
+
+/// The numerics of an operation that the mode allows. What is stored narrow is multiplied as it is stored.
+fn choose(graph: &Graph, formats: &[Format], operation: &Operation, mode: Mode) -> Numerics {
+    let narrow = operation.reads().iter().any(|tensor| formats[tensor.0].is_narrow());
+    let algorithm = match (mode, operation) {
+        (Mode::Fast, Operation::Nest(nest)) if !narrow => Winograd::choose(graph, nest),
+        (Mode::Fast | Mode::Strict, _) => None,
+    };
+    algorithm.map_or_else(|| direct(operation), Numerics::Winograd)
 }
 
 /// The numerics of an operation by its plain definition.

@@ -1,7 +1,8 @@
 //! A plan as text: the graph with a sentence on the order of every reduction.
 
+use super::winograd::{Window, Winograd};
 use super::{Mode, Numerics, Order, Plan};
-use crate::graph::{Axis, Nest, Operation};
+use crate::graph::{Axis, Graph, Nest, Operation};
 use std::fmt::{self, Display};
 
 impl Display for Plan {
@@ -16,11 +17,28 @@ impl Display for Plan {
             f.write_str(&self.graph.operation_text(operation))?;
             match (operation, numerics) {
                 (Operation::Nest(nest), Numerics::Direct(order)) => writeln!(f, "    {}", order_text(nest, *order))?,
+                (Operation::Nest(nest), Numerics::Winograd(winograd)) => {
+                    writeln!(f, "    {}", winograd_text(&self.graph, nest, winograd))?;
+                }
                 (Operation::Nest(_), Numerics::Plain) | (Operation::Routine(_), _) => {}
             }
         }
         f.write_str(&self.graph.outputs_text())
     }
+}
+
+/// The tiles, and the order of what is done with them.
+fn winograd_text(graph: &Graph, nest: &Nest, winograd: &Winograd) -> String {
+    let window = Window::of(graph, nest).expect("the plan chooses only for windows of 3x3");
+    let [down, across] = winograd.tiles(&window);
+    let products = match window.inputs {
+        1 => "single products".to_string(),
+        _ => format!("products in one chain along {}", nest.reduction.as_ref().map_or("", |sum| sum.axes[0].name)),
+    };
+    format!(
+        "in {down} x {across} tiles by Winograd's {winograd}: transformed along columns, then rows; {products}; transformed \
+         back along columns, then rows"
+    )
 }
 
 /// The order of a reduction over the axes that have more than one iteration.

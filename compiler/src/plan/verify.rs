@@ -1,7 +1,8 @@
 //! Checks that a plan keeps its own rules. A failure is a defect of the compiler, never of the user's model.
 
-use super::{Numerics, Order, Plan};
-use crate::graph::{Combine, Operation, Source};
+use super::winograd::Window;
+use super::{Mode, Numerics, Order, Plan};
+use crate::graph::{Combine, Graph, Operation, Source};
 
 impl Plan {
     /// Panics with a description when the plan or its graph breaks a rule.
@@ -15,12 +16,18 @@ impl Plan {
             assert!(kept, "{}: a constant that has not been rounded", tensor.name);
         }
         for (operation, numerics) in self.graph.operations.iter().zip(&self.numerics) {
-            verify_numerics(operation, *numerics);
+            verify_numerics(&self.graph, operation, *numerics);
+            let by_definition = !matches!(numerics, Numerics::Winograd(_));
+            assert!(
+                by_definition || self.mode == Mode::Fast,
+                "{}: Winograd's algorithm in strict mode",
+                operation.name()
+            );
         }
     }
 }
 
-fn verify_numerics(operation: &Operation, numerics: Numerics) {
+fn verify_numerics(graph: &Graph, operation: &Operation, numerics: Numerics) {
     let name = operation.name();
     let combine = match operation {
         Operation::Nest(nest) => nest.reduction.as_ref().map(|reduction| reduction.combine),
@@ -34,7 +41,11 @@ fn verify_numerics(operation: &Operation, numerics: Numerics) {
             // Each lane would add the bias.
             assert_ne!(combine, Combine::FusedSum, "{name}: a contraction in lanes");
         }
-        (None, Numerics::Direct(_)) => panic!("{name}: an order without a reduction"),
+        (Some(_), Numerics::Winograd(_)) => {
+            let Operation::Nest(nest) = operation else { unreachable!("routines combine nothing") };
+            assert!(Window::of(graph, nest).is_some(), "{name}: Winograd's algorithm without a window of 3x3");
+        }
+        (None, Numerics::Direct(_) | Numerics::Winograd(_)) => panic!("{name}: an order without a reduction"),
         (Some(_), Numerics::Plain) => panic!("{name}: a reduction without an order"),
     }
 }

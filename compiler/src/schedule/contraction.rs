@@ -7,7 +7,7 @@
 use super::frame::{Coordinate, Frame};
 use super::generic::{Loops, tasks_text};
 use super::place::{BLOCK, Layout, Position, pack};
-use crate::expression::{Expression, Node};
+use crate::expression::Node;
 use crate::graph::{Combine, Graph, Nest, Outside, Source};
 use crate::instruction::Instruction;
 use crate::kernel::{Type, ValueId, VariableId};
@@ -76,8 +76,11 @@ impl Contraction {
     /// Where each weight lies when packed: `[channel block][groups][first reduction axis in blocks][the others][within
     /// the block][16 channels]`, the order in which every kernel reads them.
     pub fn packed(&self, nest: &Nest) -> Position {
-        let extents: Vec<usize> = nest.axes().map(|axis| axis.extent).collect();
-        let parallel = nest.parallel.len();
+        self.packed_over(&super::forms::extents(nest), nest.parallel.len())
+    }
+
+    /// The same for loops of these extents, of which so many are parallel.
+    pub fn packed_over(&self, extents: &[usize], parallel: usize) -> Position {
         let mut axes = vec![Vec::new(); extents.len()];
         let width = extents[parallel].min(BLOCK);
         let others: usize = extents[parallel + 1..].iter().product();
@@ -135,13 +138,9 @@ pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, target:
     let channels = extents[contraction.channel];
     let plane = Plane::of(contraction, extents);
     let vectors = channels.div_ceil(target.lanes);
-    let best = target
-        .tiles
-        .iter()
-        .min_by(|a, b| cost(**a, plane, vectors).total_cmp(&cost(**b, plane, vectors)))
-        .expect("a target has tiles");
+    let (best, _) = best(plane, vectors, target);
     // A single row of outputs is held in several vectors to hide the latency of the sum.
-    let tile = if plane.pixels() == 1 { Tile { pixels: 1, vectors: LONGEST_ROW } } else { *best };
+    let tile = if plane.pixels() == 1 { Tile { pixels: 1, vectors: LONGEST_ROW } } else { best };
     let full = if padded { vectors } else { channels / target.lanes };
     let width = tile.vectors.min(full).max(1);
     let whole = full / width * width;
@@ -158,6 +157,19 @@ pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, target:
         parts.push(Part { first, channels: channels - first, vectors: rest, ..plane.tile(pixels) });
     }
     parts
+}
+
+/// What a contraction costs for each pixel and step of the sum, as [`cost`] counts.
+pub fn cost_of_pixel(contraction: &Contraction, extents: &[usize], target: &Target) -> f64 {
+    let plane = Plane::of(contraction, extents);
+    let (_, cost) = best(plane, extents[contraction.channel].div_ceil(target.lanes), target);
+    cost / plane.pixels() as f64
+}
+
+/// The best tile and its cost.
+fn best(plane: Plane, vectors: usize, target: &Target) -> (Tile, f64) {
+    let tiles = target.tiles.iter().map(|tile| (*tile, cost(*tile, plane, vectors)));
+    tiles.min_by(|(_, a), (_, b)| a.total_cmp(b)).expect("a target has tiles")
 }
 
 /// The pixels of a contraction: rows along the innermost axis, and how many of them.
@@ -260,6 +272,15 @@ impl Tiling<'_> {
 
     /// The register tile and what the tasks are, in words; `names` are those of the axes.
     pub fn how(&self, lanes: usize, names: &[&str]) -> String {
+        let along = match self.rows() {
+            Some(rows) if !self.channels_are_tasks(lanes) => rows,
+            Some(_) | None => self.contraction.channel,
+        };
+        format!("{}; {}", self.tile_text(lanes, names), tasks_text(self.tasks(lanes), names[along]))
+    }
+
+    /// The register tile in words.
+    pub fn tile_text(&self, lanes: usize, names: &[&str]) -> String {
         let extent = |axis: &usize| self.loops.extents[*axis];
         let widths = |extent: usize, at_most: usize| {
             let widths = tiles(extent, at_most).into_iter().map(|(range, _)| range.len().to_string());
@@ -281,12 +302,7 @@ impl Tiling<'_> {
             (first, channels) => format!(", {} {first} to {}", names[channel], first + channels - 1),
         };
         let vectors = counted(&vectors.to_string(), "vector");
-        let along = match self.rows() {
-            Some(rows) if !self.channels_are_tasks(lanes) => rows,
-            Some(_) | None => channel,
-        };
-        let tasks = tasks_text(self.tasks(lanes), names[along]);
-        format!("tiles of {pixels} x {vectors} of {lanes} channels{share}; {tasks}")
+        format!("tiles of {pixels} x {vectors} of {lanes} channels{share}")
     }
 
     /// Adds the part to a frame whose kernel has [`Self::tasks`].
@@ -331,8 +347,8 @@ impl Tiling<'_> {
         });
     }
 
-    /// All tiles of the axes they run along.
-    fn tiles(&self, frame: &mut Frame) {
+    /// All tiles of the axes they run along, at the present point of the others.
+    pub fn tiles(&self, frame: &mut Frame) {
         let extent = |axis: &usize| self.loops.extents[*axis];
         match &self.tile_axes()[..] {
             [] => self.tile(frame, &[]),
@@ -399,7 +415,8 @@ impl Tiling<'_> {
                 pixel(frame, i);
                 vector(frame, v);
                 let sum = frame.builder.get(sums[i * self.part.vectors + v]);
-                self.finish(frame, v, sum);
+                let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
+                finish(frame, &self.loops, channel, there, sum);
             }
         }
         frame.coordinates[channel] = base;
@@ -409,31 +426,28 @@ impl Tiling<'_> {
     fn moves(&self, read: usize) -> bool {
         self.contraction.pixels.iter().any(|axis| self.loops.reads[read].position.depends_on(*axis))
     }
+}
 
-    /// Stores one vector of sums: whole, or lane by lane where channels don't lie side by side and for the channels there
-    /// are of a last, partial vector.
-    fn finish(&self, frame: &mut Frame, v: usize, sum: ValueId) {
-        let lanes = frame.builder.lanes();
-        let channel = self.contraction.channel;
-        let store: &Expression = &self.loops.store;
-        let value = frame.expression(Type::Vector, store, &self.loops.reads, Some(sum), Some(channel))[0];
-        let extent = self.loops.extents[channel];
-        let write = &self.loops.write;
-        let side_by_side = [extent, BLOCK].iter().any(|run| write.position.runs_along(channel, extent, *run, 1));
-        let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
-        if side_by_side && (self.loops.padded == Some(channel) || there == lanes) {
-            let address = frame.address(write);
-            return frame.builder.store(address, value);
-        }
-        let base = frame.coordinates[channel].clone();
-        for lane in 0..there {
-            let word = frame.first_of(value, lane);
-            frame.coordinates[channel] = base.clone().moved(lane);
-            let address = frame.address(write);
-            frame.builder.store(address, word);
-        }
-        frame.coordinates[channel] = base;
+/// Stores the next `there` channels, a vector of sums: whole, or lane by lane where channels don't lie side by side and
+/// for the channels there are of a last, partial vector.
+pub fn finish(frame: &mut Frame, loops: &Loops, channel: usize, there: usize, sum: ValueId) {
+    let lanes = frame.builder.lanes();
+    let value = frame.expression(Type::Vector, &loops.store, &loops.reads, Some(sum), Some(channel))[0];
+    let extent = loops.extents[channel];
+    let write = &loops.write;
+    let side_by_side = [extent, BLOCK].iter().any(|run| write.position.runs_along(channel, extent, *run, 1));
+    if side_by_side && (loops.padded == Some(channel) || there == lanes) {
+        let address = frame.address(write);
+        return frame.builder.store(address, value);
     }
+    let base = frame.coordinates[channel].clone();
+    for lane in 0..there {
+        let word = frame.first_of(value, lane);
+        frame.coordinates[channel] = base.clone().moved(lane);
+        let address = frame.address(write);
+        frame.builder.store(address, word);
+    }
+    frame.coordinates[channel] = base;
 }
 
 /// Tiles along an axis: near-equal widths, the wider ones first.

@@ -4,7 +4,8 @@
 use super::contraction::Contraction;
 use super::place::{BLOCK, Form, Halo, Home, Layout, Position, refine};
 use crate::graph::{Access, Combine, Graph, Nest, Operation, Outside, Source, TensorId};
-use crate::plan::Plan;
+use crate::plan::winograd::{Window, Winograd};
+use crate::plan::{Numerics, Plan};
 use std::collections::HashMap;
 
 /// How one nest is carried out.
@@ -30,9 +31,9 @@ impl Forms {
     pub fn choose(plan: &Plan) -> Self {
         let mut forms = Self { choices: Vec::new(), primary: HashMap::new(), halos: HashMap::new() };
         let writers = writers(&plan.graph);
-        for operation in &plan.graph.operations {
+        for (operation, numerics) in plan.graph.operations.iter().zip(&plan.numerics) {
             let choice = match operation {
-                Operation::Nest(nest) => Some(forms.choose_nest(&plan.graph, nest, &writers)),
+                Operation::Nest(nest) => Some(forms.choose_nest(&plan.graph, nest, *numerics, &writers)),
                 Operation::Routine(_) => None,
             };
             forms.choices.push(choice);
@@ -58,9 +59,18 @@ impl Forms {
         self.primary.get(&tensor).copied().unwrap_or(Form::Dense)
     }
 
-    fn choose_nest(&mut self, graph: &Graph, nest: &Nest, writers: &HashMap<TensorId, Vec<&Nest>>) -> Choice {
+    fn choose_nest(
+        &mut self,
+        graph: &Graph,
+        nest: &Nest,
+        numerics: Numerics,
+        writers: &HashMap<TensorId, Vec<&Nest>>,
+    ) -> Choice {
         let contraction = Contraction::of(graph, nest);
         let write = self.write_form(graph, nest, contraction.as_ref(), writers);
+        if let Numerics::Winograd(winograd) = numerics {
+            return Choice { contraction: None, reads: self.winograd_reads(graph, nest, winograd, write) };
+        }
         if let Some(contraction) = contraction
             && let Some(reads) = self.contraction_reads(graph, nest, &contraction, write)
         {
@@ -135,6 +145,24 @@ impl Forms {
         }
         self.widen(access.tensor, form, halo);
         Some(reads)
+    }
+
+    /// Everything that has channels in blocks, so that vectors run along them; what is filtered, with a halo that
+    /// completes the last tiles.
+    fn winograd_reads(&mut self, graph: &Graph, nest: &Nest, winograd: Winograd, write: Form) -> Vec<Form> {
+        let window = Window::of(graph, nest).expect("the plan chooses only for windows of 3x3");
+        let activation = nest.reads[window.activation].tensor;
+        let [bottom, right] = winograd.overhang(&window, &graph.tensor(activation).shape);
+        self.widen(activation, Form::Blocks, Halo { top: window.top, left: window.left, bottom, right });
+        let extents = extents(nest);
+        let form = |(number, read): (usize, &Access)| {
+            let constant = matches!(graph.tensor(read.tensor).source, Source::Constant(_));
+            let moves = Position::new(read, &read.shape, Layout::DENSE, &extents)
+                .is_some_and(|position| position.depends_on(Window::CHANNEL));
+            let blocks = number == window.activation || (moves && !constant);
+            if blocks { Form::Blocks } else { self.read_form(graph, nest, number, None, write) }
+        };
+        nest.reads.iter().enumerate().map(form).collect()
     }
 
     /// A form in which an activation needs no guard, and the halo it takes.

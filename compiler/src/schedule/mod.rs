@@ -14,6 +14,7 @@ mod nest;
 mod place;
 mod ports;
 pub mod routine;
+mod winograd;
 
 pub use constants::Constants;
 

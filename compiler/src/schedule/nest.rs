@@ -13,48 +13,57 @@ use crate::expression::Expression;
 use crate::format::Format;
 use crate::graph::{Access, Nest, Outside, Source, TensorId};
 use crate::kernel::{Argument, BufferId, Builder};
-use crate::plan::{Numerics, Order};
+use crate::plan::{Numerics, Order, winograd};
 
 /// How a place holds its elements.
 #[derive(Clone, Copy)]
-enum Held {
+pub(super) enum Held {
     /// As any reader of the tensor may find it.
     As(Layout),
     /// In the order in which one nest reads it.
     Packed,
+    /// As Winograd's algorithm reads it.
+    Transformed,
 }
 
 /// What an access finds: where it lies and how its positions run.
 #[derive(Clone)]
-struct Place {
+pub(super) struct Place {
     /// The tensor's name; that of a constant of the layer at hand, what it is there: `weight`.
-    name: String,
-    held: Held,
+    pub name: String,
+    /// How it lies there.
+    pub held: Held,
     /// Nothing for constants that have not been put anywhere yet.
-    location: Option<Location>,
-    elements: usize,
-    format: Format,
-    position: Position,
-    outside: u32,
+    pub location: Option<Location>,
+    /// Its length.
+    pub elements: usize,
+    /// How they are stored.
+    pub format: Format,
+    /// Where the access finds each element.
+    pub position: Position,
+    /// What the access finds elsewhere.
+    pub outside: u32,
 }
 
 impl Place {
     /// `in0 in rows`, `weight packed in f16`.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let stored = if self.format.is_narrow() { format!(" in {}", self.format.text()) } else { String::new() };
         match self.held {
             Held::As(layout) => format!("{} {layout}{stored}", self.name),
             Held::Packed => format!("{} packed{stored}", self.name),
+            Held::Transformed => format!("{} transformed{stored}", self.name),
         }
     }
 
     /// What a kernel calls it: the name, and the form where it isn't rows.
-    fn buffer_name(&self) -> String {
+    pub fn buffer_name(&self) -> String {
         let form = match self.held {
             Held::As(Layout::DENSE) => "",
             Held::As(Layout { blocked: false, .. }) => "_planes",
             Held::As(Layout { blocked: true, .. }) => "_blocks",
             Held::Packed => "_packed",
+            Held::Transformed => "_transformed",
         };
         kernel_name(&self.name) + form
     }
@@ -66,7 +75,7 @@ impl Place {
 }
 
 /// What a step reads and writes, in words.
-fn traffic(reads: &[Place], write: &Place) -> String {
+pub(super) fn traffic(reads: &[Place], write: &Place) -> String {
     let mut texts: Vec<String> = Vec::new();
     for text in reads.iter().map(Place::text) {
         if !texts.contains(&text) {
@@ -83,13 +92,14 @@ fn axis_names(nest: &Nest) -> Vec<&'static str> {
 }
 
 /// The kernel's buffers being collected for one step: each place is one buffer, however many accesses it has.
-struct Buffers {
+#[derive(Default)]
+pub(super) struct Buffers {
     locations: Vec<Location>,
     ids: Vec<BufferId>,
 }
 
 impl Buffers {
-    fn id(&mut self, builder: &mut Builder, place: &Place, writable: bool) -> BufferId {
+    pub fn id(&mut self, builder: &mut Builder, place: &Place, writable: bool) -> BufferId {
         let location = place.location.expect("every operand has been brought");
         if let Some(at) = self.locations.iter().position(|known| *known == location) {
             assert!(!writable, "a kernel writes a place that it reads");
@@ -117,9 +127,12 @@ impl Scheduler<'_> {
         }
         let home = Home { tensor: nest.write.tensor, form: self.forms.primary(nest.write.tensor) };
         self.make(home);
-        match &choice.contraction {
-            Some(contraction) => self.contraction(number, nest, numerics, contraction, &choice.reads),
-            None => self.generic(number, nest, numerics, &choice.reads),
+        match (numerics, &choice.contraction) {
+            (Numerics::Winograd(winograd), _) => self.winograd(number, nest, winograd, &choice.reads),
+            (Numerics::Direct(_) | Numerics::Plain, Some(contraction)) => {
+                self.contraction(number, nest, numerics, contraction, &choice.reads);
+            }
+            (Numerics::Direct(_) | Numerics::Plain, None) => self.generic(number, nest, numerics, &choice.reads),
         }
     }
 
@@ -259,11 +272,11 @@ impl Scheduler<'_> {
     }
 
     /// Where an access finds its tensor in a form.
-    fn place(&self, nest: &Nest, access: &Access, form: Form) -> Place {
+    pub(super) fn place(&self, nest: &Nest, access: &Access, form: Form) -> Place {
         self.place_at(nest, access, Home { tensor: access.tensor, form })
     }
 
-    fn place_at(&self, nest: &Nest, access: &Access, home: Home) -> Place {
+    pub(super) fn place_at(&self, nest: &Nest, access: &Access, home: Home) -> Place {
         let tensor = self.graph().tensor(home.tensor);
         let constant = matches!(tensor.source, Source::Constant(_));
         let own = tensor.name.strip_prefix(&nest.name).and_then(|rest| rest.strip_prefix('.')).filter(|_| constant);
@@ -283,14 +296,14 @@ impl Scheduler<'_> {
     }
 
     /// Puts a constant where it is read as it is.
-    fn keep_constant(&mut self, tensor: TensorId, form: Form, place: &mut Place) {
+    pub(super) fn keep_constant(&mut self, tensor: TensorId, form: Form, place: &mut Place) {
         let home = Home { tensor, form };
         self.bring(home);
         place.location = self.homes.get(&home).copied();
     }
 
     /// Packs a constant so that the axis of the vectors is innermost.
-    fn pack_along(&mut self, number: usize, read: usize, nest: &Nest, place: &Place, axis: usize) -> Place {
+    pub(super) fn pack_along(&mut self, number: usize, read: usize, nest: &Nest, place: &Place, axis: usize) -> Place {
         let plan = self.plan;
         let extents = extents(nest);
         let position = place.position.along(axis, &extents);
@@ -306,7 +319,14 @@ impl Scheduler<'_> {
     }
 
     /// A nest with its accesses resolved, but for the numbers of its buffers.
-    fn loops<'n>(&self, nest: &'n Nest, numerics: Numerics, places: &[Place], write: &Place, to: Home) -> Loops<'n> {
+    pub(super) fn loops<'n>(
+        &self,
+        nest: &'n Nest,
+        numerics: Numerics,
+        places: &[Place],
+        write: &Place,
+        to: Home,
+    ) -> Loops<'n> {
         let extents = extents(nest);
         let shape = &self.graph().tensor(to.tensor).shape;
         // Vectors are loaded and stored up to the end of the last block: there must be room.
@@ -316,10 +336,12 @@ impl Scheduler<'_> {
         };
         let padded = place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents)
             .filter(|axis| places.iter().chain([write]).all(|place| room(place, *axis)));
-        let reduction = match (&nest.reduction, numerics) {
-            (Some(reduction), Numerics::Direct(order)) => Some((reduction, order)),
-            (None, Numerics::Plain) => None,
-            (Some(_), Numerics::Plain) | (None, Numerics::Direct(_)) => {
+        let (reduction, store) = match (&nest.reduction, numerics) {
+            (Some(reduction), Numerics::Direct(order)) => (Some((reduction, order)), nest.store.expanded()),
+            // The sum is over before anything is stored.
+            (Some(_), Numerics::Winograd(_)) => (None, winograd::store(nest).expanded()),
+            (None, Numerics::Plain) => (None, nest.store.expanded()),
+            (Some(_), Numerics::Plain) | (None, Numerics::Direct(_) | Numerics::Winograd(_)) => {
                 panic!("{}: numerics of another nest", nest.name)
             }
         };
@@ -329,14 +351,14 @@ impl Scheduler<'_> {
             parallel: nest.parallel.len(),
             reduction,
             reads: places.iter().map(Place::operand).collect(),
-            store: nest.store.expanded(),
+            store,
             write: write.operand(),
         }
     }
 
     /// Numbers the buffers of a kernel.
-    fn buffers(&self, builder: &mut Builder, loops: &mut Loops, places: &[Place], write: &Place) -> Buffers {
-        let mut buffers = Buffers { locations: Vec::new(), ids: Vec::new() };
+    pub(super) fn buffers(&self, builder: &mut Builder, loops: &mut Loops, places: &[Place], write: &Place) -> Buffers {
+        let mut buffers = Buffers::default();
         let mut id = |place: &Place, writable: bool| buffers.id(builder, place, writable);
         loops.write.buffer = id(write, true);
         for (operand, place) in loops.reads.iter_mut().zip(places) {
@@ -345,7 +367,7 @@ impl Scheduler<'_> {
         buffers
     }
 
-    fn finish_step(&mut self, name: String, mut how: String, frame: Frame, buffers: Buffers) {
+    pub(super) fn finish_step(&mut self, name: String, mut how: String, frame: Frame, buffers: Buffers) {
         let (kernel, tables) = frame.finish();
         let mut arguments = buffers.locations;
         if let Some((buffer, words)) = tables {
