@@ -5,7 +5,7 @@ use super::contraction::Contraction;
 use super::place::{BLOCK, Form, Halo, Home, Layout, Position, refine};
 use crate::graph::{Access, Combine, Graph, Nest, Operation, Outside, Source, TensorId};
 use crate::plan::winograd::{Window, Winograd};
-use crate::plan::{Numerics, Plan};
+use crate::plan::{LONGEST_CHAIN, Numerics, Plan};
 use std::collections::HashMap;
 
 /// How one nest is carried out.
@@ -76,12 +76,16 @@ impl Forms {
         {
             return Choice { contraction: Some(contraction), reads };
         }
+        if write == Form::Dense && only_form_for_vectors(graph, nest) == Some(Form::Dense) {
+            return Choice { contraction: None, reads: vec![Form::Dense; nest.reads.len()] };
+        }
         let channel = (write == Form::Blocks).then(|| channel_axis(graph, nest)).flatten();
         let reads = (0..nest.reads.len()).map(|read| self.read_form(graph, nest, read, channel, write)).collect();
         Choice { contraction: None, reads }
     }
 
-    /// Tensors are made in blocks when every part of them can be, and something about them already is.
+    /// Tensors are made in blocks when every part of them can be and something about them already is, unless vectors
+    /// need another form.
     fn write_form(
         &mut self,
         graph: &Graph,
@@ -103,11 +107,14 @@ impl Forms {
             Position::new(&nest.write, shape, blocks, &extents)
                 .is_some_and(|position| position.runs_along(channel, extents[channel], BLOCK, 1))
         };
-        let wanted = contraction.is_some_and(channels_side_by_side)
-            || nest.reads.iter().any(|read| {
+        let from_blocks = || {
+            nest.reads.iter().any(|read| {
                 let from = &graph.tensor(read.tensor).shape;
                 self.primary(read.tensor) == Form::Blocks && Position::new(read, from, blocks, &extents(nest)).is_some()
-            });
+            })
+        };
+        let wanted = contraction.is_some_and(channels_side_by_side)
+            || only_form_for_vectors(graph, nest).map_or_else(from_blocks, |form| form == Form::Blocks);
         let form = if possible && wanted { Form::Blocks } else { Form::Dense };
         self.primary.insert(tensor, form);
         form
@@ -213,6 +220,37 @@ impl Forms {
         let wide = self.halos.entry(Home { tensor, form }).or_default();
         *wide = wide.union(halo);
     }
+}
+
+/// The form that a nest which reduces a window must have its tensors in for vectors to run along any loop; nothing where
+/// both forms allow vectors or neither does. A window is worth bringing its operands into another form, what only moves or
+/// maps elements isn't; in long reductions vectors can run along the terms.
+fn only_form_for_vectors(graph: &Graph, nest: &Nest) -> Option<Form> {
+    let reduction = nest.reduction.as_ref().filter(|reduction| reduction.combine != Combine::FusedSum)?;
+    let terms: usize = reduction.axes.iter().map(|axis| axis.extent).product();
+    (terms <= LONGEST_CHAIN).then_some(())?;
+    match [Form::Dense, Form::Blocks].map(|form| vectors_fit(graph, nest, form)) {
+        [true, false] => Some(Form::Dense),
+        [false, true] => Some(Form::Blocks),
+        [true, true] | [false, false] => None,
+    }
+}
+
+/// Whether vectors can run along some loop when everything is in this form. Halos, which come later, may add to that.
+fn vectors_fit(graph: &Graph, nest: &Nest, form: Form) -> bool {
+    let extents = extents(nest);
+    let position =
+        |access: &Access| Position::new(access, &graph.tensor(access.tensor).shape, layout_of(form), &extents);
+    let constant = |access: &&Access| matches!(graph.tensor(access.tensor).source, Source::Constant(_));
+    let reads: Option<Vec<Position>> = nest.reads.iter().filter(|read| !constant(read)).map(position).collect();
+    let (Some(reads), Some(write)) = (reads, position(&nest.write)) else { return false };
+    (0..nest.parallel.len()).any(|axis| {
+        let run = if form == Form::Blocks { BLOCK } else { extents[axis] };
+        let runs = |position: &Position| position.runs_along(axis, extents[axis], run, 1);
+        let guarded = |position: &Position| position.guards.iter().any(|guard| !guard.axes[axis].is_empty());
+        let reads = reads.iter().all(|read| !read.depends_on(axis) || (runs(read) && !guarded(read)));
+        extents[axis] >= BLOCK && write.depends_on(axis) && runs(&write) && reads
+    })
 }
 
 /// Extents of a nest's loops.
