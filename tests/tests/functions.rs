@@ -252,8 +252,8 @@ fn page() -> String {
         "# Elementary functions\n\n\
          Every function is built from the instructions of `compiler/src/instruction.rs`, so its bits are the same on every\n\
          target; no mathematical library is called. No result is further from the true value than the bound, in units in\n\
-         the last place; NaN gives NaN, infinities, zeros' signs and denormals are kept. The worst error was measured over\n\
-         all 2^32 arguments (`tests/worst_errors.txt` says where it is); every run of `tests/tests/functions.rs` measures a\n\
+         the last place; NaN gives NaN, infinities, zeros' signs and denormals are kept. The last column is filled where\n\
+         all 2^32 arguments were measured (`tests/worst_errors.txt` keeps it); every run of `tests/tests/functions.rs` measures a\n\
          sample again, `NCNNC_FULL=1` all of them. The same test holds this page to the table in\n\
          `compiler/src/function/mod.rs`; `NCNNC_UPDATE=1` writes it anew. Coefficients come from `compiler/docs/minimax.py`.\n\n\
          | function | meaning | instructions | bound, ulp | worst of all arguments, ulp |\n|---|---|---|---|---|\n",

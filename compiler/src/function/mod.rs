@@ -112,7 +112,7 @@ functions! {
     /// `x tanh(softplus(x))`.
     Mish "mish" (x) => real::mish(x), activation::mish, 1.0;
     /// `x / 2 erfc(-x / sqrt(2))`: x times the normal distribution up to x.
-    Gelu "gelu" (x) => real::gelu(x), activation::gelu, 1.0;
+    Gelu "gelu" (x) => real::gelu(x), activation::gelu, 1.5;
     /// -1, 0 or 1, by the sign; zeros and NaN as themselves.
     Sign "sign" (x) => if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }, remainder::sign, 0.0;
     /// x to the power of y, with the special cases of C's `pow`.
