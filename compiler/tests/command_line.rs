@@ -232,3 +232,75 @@ fn paths_need_not_be_unicode() {
     let compiled = run(&[OsStr::new("compile"), &name(".param"), OsStr::new("-o"), &name(".o")]);
     assert!(compiled.status.code().is_some_and(|code| code < 4), "{compiled:?}");
 }
+
+/// A `.npy` file of floats.
+fn npy(shape: &str, values: &[f32]) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    let header = format!("{header:<117}\n");
+    let length = u16::try_from(header.len()).expect("a short header").to_le_bytes();
+    let values = values.iter().flat_map(|value| value.to_le_bytes());
+    [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes()].concat().into_iter().chain(values).collect()
+}
+
+/// The values that end a `.npy` file.
+fn last_values(bytes: &[u8], count: usize) -> Vec<f32> {
+    let words = bytes[bytes.len() - 4 * count..].chunks_exact(4);
+    words.map(|word| f32::from_le_bytes(word.try_into().expect("four bytes"))).collect()
+}
+
+#[test]
+fn a_model_runs_with_any_threads_and_instruction_set() {
+    let folder = folder();
+    let model = "7767517\n2 2\nInput in 0 1 in\nReLU relu 1 1 in out\n";
+    fs::write(folder.path().join("relu.param"), model).expect("a temporary file");
+    fs::write(folder.path().join("relu.bin"), []).expect("a temporary file");
+    let values: Vec<f32> = (0..40).map(|i| i as f32 - 19.5).collect();
+    fs::write(folder.path().join("in.npy"), npy("(2, 4, 5)", &values)).expect("a temporary file");
+    let expected: Vec<f32> = values.iter().map(|value| value.max(0.0)).collect();
+    for options in [&["--threads", "1"][..], &["--threads", "3"], &["--instruction-set", "portable"]] {
+        let run = ["run", "relu.param", "--input", "in=in.npy", "--output-dir", "results"];
+        let output = ncnnc(folder.path(), &[&run[..], options].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let written = folder.path().join("results/out.npy");
+        assert_eq!(last_values(&fs::read(&written).expect("an output"), 40), expected, "{options:?}");
+        fs::remove_file(written).expect("an output");
+    }
+}
+
+#[test]
+fn running_without_the_right_values_is_refused() {
+    let folder = folder();
+    fs::write(folder.path().join("flat.npy"), npy("(4,)", &[0.0; 4])).expect("a temporary file");
+    fs::write(folder.path().join("short.npy"), npy("(3, 8, 8)", &[0.0; 4])).expect("a temporary file");
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "run small.param",
+            "run small.param --input image=absent.npy",
+            "run small.param --input image=small.bin",
+            "run small.param --input image=short.npy",
+            "run small.param --input other=flat.npy",
+        ],
+    ));
+}
+
+#[test]
+fn objects_are_written_for_every_format() {
+    let folder = folder();
+    let magic: [(&str, &[u8]); 3] = [
+        ("aarch64-unknown-linux-gnu", b"\x7fELF"),
+        ("aarch64-apple-ios", &[0xcf, 0xfa, 0xed, 0xfe]),
+        ("x86_64-pc-windows-msvc", &[0x64, 0x86]),
+    ];
+    for (triple, magic) in magic {
+        let output = ncnnc(folder.path(), &["compile", "small.param", "--target", triple, "-o", "out/small.o"]);
+        assert_eq!(output.status.code(), Some(3), "no folder is made");
+        fs::create_dir_all(folder.path().join("out")).expect("a folder");
+        let output = ncnnc(folder.path(), &["compile", "small.param", "--target", triple, "-o", "out/small.o"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(fs::read(folder.path().join("out/small.o")).expect("an object").starts_with(magic), "{triple}");
+        let header = fs::read_to_string(folder.path().join("out/small.h")).expect("a header");
+        assert!(header.contains("small_run("), "{header}");
+        fs::remove_dir_all(folder.path().join("out")).expect("a folder");
+    }
+}

@@ -7,26 +7,34 @@ use crate::output::Files;
 use crate::progress::Progress;
 use clap::ValueEnum;
 use ncnnc_compiler::build::type_name;
-use ncnnc_compiler::compile::{Compiled, compile};
+use ncnnc_compiler::compile::{Compiled, compile, hash};
 use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::door::{content_hash, facts};
+use ncnnc_compiler::emit::object::{self, Network, Platform, Triple};
 use ncnnc_compiler::emit::rust::{self, Module};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use std::path::{Path, PathBuf};
+use target_lexicon::Environment;
 
-/// Compiles a model to Rust for a machine
+/// Compiles a model for a machine
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
+  ncnnc compile resnet18.param --target aarch64-linux-android -o build/resnet18.o
+  ncnnc compile resnet18.param --emit staticlib,header --target x86_64-pc-windows-msvc -o resnet18.lib
+  ncnnc compile resnet18.param --target-cpu x86-64-v3 --weights extern
   ncnnc compile resnet18.param --emit rust -o src/resnet18.rs
-  ncnnc compile resnet18.param --emit ir -o - --target aarch64-unknown-linux-gnu")]
+  ncnnc compile resnet18.param --emit asm -o - | less
+
+On x86-64 an object has code for AVX-512, for AVX2 and for any processor, and chooses when it runs, unless --target-cpu or
+--target-feature says what there is.")]
 pub struct Arguments {
     #[command(flatten)]
     model: ShapedModelArguments,
     #[command(flatten)]
     machine: MachineArguments,
     /// What to write
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "rust", value_name = "KINDS")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "obj,header", value_name = "KINDS")]
     emit: Vec<Emit>,
     /// Where the packed weights are: in what is written, or in a file of their own, given at run time
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
@@ -40,13 +48,23 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-/// What can be written.
+/// What can be written; the first that is asked for gets the name after `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 enum Emit {
+    /// An object file
+    Obj,
+    /// A static library with that object
+    Staticlib,
+    /// The header for C and C++
+    Header,
     /// A Rust type over the crate `ncnnc`, with its file of constants
     Rust,
+    /// The object's code as assembly
+    Asm,
     /// The plan and the programs of all instruction sets as text
     Ir,
+    /// What Cranelift is given
+    Clif,
 }
 
 /// Where packed weights are.
@@ -60,38 +78,68 @@ enum Weights {
 }
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
-    let machine = arguments.machine.machine()?;
-    let name = arguments.name.clone().unwrap_or_else(|| arguments.model.model.stem());
+    let platform = arguments.machine.platform()?;
+    let name = arguments.name.clone().unwrap_or_else(|| c_name(&arguments.model.model.stem()));
     let model = arguments.model.model.read(console)?;
     let progress = Progress::start(console, format!("compiling {name}"));
-    let compiled = compile(model.param(), model.weights(), &arguments.model.options(), &machine.targets)?;
+    let options = arguments.model.options();
+    let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
-    let mut files = Files::default();
+    let hash = hash(model.param(), model.weights(), &options);
+    let network = Network::new(&name, &compiled.programs, hash, arguments.weights.of_object())?;
     let mut kinds = arguments.emit.clone();
     kinds.sort_unstable();
     kinds.dedup();
+    let mut files = Files::default();
     for kind in &kinds {
-        let path = arguments.path(*kind, &kinds);
+        let path = arguments.path(*kind, &kinds, &platform);
         match kind {
+            Emit::Obj => files.add(path, network.object(&platform)),
+            Emit::Staticlib => files.add(path, network.static_library(&platform)),
+            Emit::Header => files.add(path, network.header()),
             Emit::Rust => {
-                let constants = path.with_extension("weights");
-                files.add(&constants, rust::pack(&compiled.programs));
-                files.add(path, arguments.rust(&name, model.param().path, &compiled, &constants)?);
+                let code = arguments.rust(&name, model.param().path, &compiled, &path.with_extension("weights"))?;
+                files.add(path, code);
             }
+            Emit::Asm => files.add(path, network.assembly(&platform)),
             Emit::Ir => files.add(path, ir(&compiled)),
+            Emit::Clif => files.add(path, network.clif(&platform)),
         }
+    }
+    if arguments.has_weights_file(&kinds) {
+        let first = arguments.path(kinds[0], &kinds, &platform);
+        files.add(first.with_extension("weights"), network.weights());
     }
     drop(progress);
     files.write(&model.paths)
 }
 
+impl Weights {
+    fn of_object(self) -> object::Weights {
+        match self {
+            Self::Embed => object::Weights::Included,
+            Self::Extern => object::Weights::External,
+        }
+    }
+}
+
 impl Arguments {
     /// Where a kind is written, among all that are.
-    fn path(&self, kind: Emit, kinds: &[Emit]) -> PathBuf {
+    fn path(&self, kind: Emit, kinds: &[Emit], platform: &Platform) -> PathBuf {
+        let extension = extension(kind, platform.triple());
         if self.out.is_dir() {
-            return self.out.join(format!("{}.{}", self.model.model.stem(), extension(kind)));
+            return self.out.join(format!("{}.{extension}", self.model.model.stem()));
         }
-        if kinds.first() == Some(&kind) { self.out.clone() } else { self.out.with_extension(extension(kind)) }
+        if kinds.first() == Some(&kind) { self.out.clone() } else { self.out.with_extension(extension) }
+    }
+
+    /// Whether packed weights go into a file of their own: code that is read by people needs none.
+    fn has_weights_file(&self, kinds: &[Emit]) -> bool {
+        kinds.iter().any(|kind| match kind {
+            Emit::Rust => true,
+            Emit::Obj | Emit::Staticlib | Emit::Header => self.weights == Weights::Extern,
+            Emit::Asm | Emit::Ir | Emit::Clif => false,
+        })
     }
 
     fn rust(&self, name: &str, param: &str, compiled: &Compiled, constants: &Path) -> Result<String, Diagnostic> {
@@ -119,11 +167,26 @@ impl Arguments {
     }
 }
 
-fn extension(kind: Emit) -> &'static str {
+/// The ending of a kind's files on a machine.
+fn extension(kind: Emit, triple: &Triple) -> &'static str {
+    let is_msvc = triple.environment == Environment::Msvc;
     match kind {
+        Emit::Obj if is_msvc => "obj",
+        Emit::Obj => "o",
+        Emit::Staticlib if is_msvc => "lib",
+        Emit::Staticlib => "a",
+        Emit::Header => "h",
         Emit::Rust => "rs",
+        Emit::Asm => "s",
         Emit::Ir => "ir",
+        Emit::Clif => "clif",
     }
+}
+
+/// A name in C after that of a file: `mobilenet_v2.fp32` gives `mobilenet_v2_fp32`.
+fn c_name(stem: &str) -> String {
+    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("model_{name}") }
 }
 
 /// The plan, then how each instruction set carries it out.

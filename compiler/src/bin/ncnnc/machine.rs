@@ -3,9 +3,8 @@
 use crate::instruction_set;
 use clap::Args;
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
-use ncnnc_targets::{Architecture, Target};
-use std::str::FromStr;
-use target_lexicon::{Architecture as Processor, Triple};
+use ncnnc_compiler::emit::object::{Platform, Triple};
+use ncnnc_targets::Target;
 
 /// The machine.
 #[derive(Args)]
@@ -19,12 +18,6 @@ pub struct MachineArguments {
     /// Use or leave these features and choose nothing at run time, such as `+avx2,+fma,+f16c`
     #[arg(long, value_name = "FEATURES", allow_hyphen_values = true)]
     target_feature: Option<String>,
-}
-
-/// A machine.
-pub struct Machine {
-    /// The instruction sets to compile for, best first.
-    pub targets: Vec<&'static Target>,
 }
 
 /// Processors by the names rustc has for them, and the instruction set of each. Levels of x86-64 are those of the System V
@@ -41,47 +34,55 @@ pub const PROCESSORS: &[(&str, &str)] = &[
     ("neoverse-v1", "neon"),
 ];
 
+/// Triples whose objects the tests run, and how; objects for others are made alike.
+pub const VERIFIED: &[(&str, &str)] = &[
+    ("x86_64-unknown-linux-gnu", "linked with C and run"),
+    ("aarch64-unknown-linux-gnu", "linked with C, statically and dynamically, and run under qemu"),
+];
+
 impl MachineArguments {
     /// The machine meant.
     ///
     /// # Errors
     /// There is no such machine, or it lacks what is asked for.
-    pub fn machine(&self) -> Result<Machine, Diagnostic> {
+    pub fn platform(&self) -> Result<Platform, Diagnostic> {
         self.find().map_err(|problem| problem.code(Code::Machine))
     }
 
-    fn find(&self) -> Result<Machine, Diagnostic> {
-        let triple = match &self.target {
-            Some(text) => Triple::from_str(text).map_err(|error| {
-                Diagnostic::error(format!("`{text}` is not a target triple: {error}"))
-                    .hint("`ncnnc targets` lists some")
-            })?,
-            None => Triple::host(),
-        };
-        let architecture = match triple.architecture {
-            Processor::X86_64 => Architecture::X86_64,
-            Processor::Aarch64(_) => Architecture::Aarch64,
-            _ => Architecture::Any,
-        };
-        let sets = instruction_set::of(architecture);
+    fn find(&self) -> Result<Platform, Diagnostic> {
+        let triple = self.target.clone().unwrap_or_else(|| Triple::host().to_string());
+        let platform = Platform::new(&triple).map_err(|problem| like(&triple, problem))?;
         if self.target_cpu.is_none() && self.target_feature.is_none() {
-            return Ok(Machine { targets: sets });
+            return Ok(platform);
         }
-        let mut features: Vec<&str> = self.of_processor(&sets)?.features.to_vec();
+        let sets = platform.targets();
+        let mut features: Vec<&str> = self.of_processor(sets)?.features.to_vec();
         for feature in self.target_feature.iter().flat_map(|list| list.split(',')).filter(|text| !text.is_empty()) {
-            let known = |name: &str| sets.iter().flat_map(|set| set.features).copied().find(|feature| *feature == name);
-            match (feature.split_at(1), known(&feature[1..])) {
-                (("+", _), Some(known)) => features.push(known),
-                (("-", _), Some(known)) => features.retain(|feature| *feature != known),
-                _ => return Err(unknown_feature(feature, &triple, &sets)),
+            let name = feature.trim_start_matches(['+', '-']);
+            let known = sets.iter().flat_map(|set| set.features).copied().find(|feature| *feature == name);
+            match (feature.as_bytes()[0], known) {
+                (b'+', Some(known)) => features.push(known),
+                (b'-', Some(known)) => features.retain(|feature| *feature != known),
+                _ => return Err(unknown_feature(feature, &platform)),
             }
         }
         let has_all = |set: &&&Target| set.features.iter().all(|feature| features.contains(feature));
-        Ok(Machine { targets: sets.iter().find(has_all).copied().into_iter().collect() })
+        match sets.iter().find(has_all) {
+            Some(set) => platform.clone().only(set.name),
+            None => {
+                let message = format!("without these features there is no instruction set for {}", platform.triple());
+                Err(Diagnostic::error(message).hint("`ncnnc targets` lists the features that each one needs"))
+            }
+        }
     }
 
     /// The instruction set of the processor asked for, or what every processor of the architecture has.
     fn of_processor(&self, sets: &[&'static Target]) -> Result<&'static Target, Diagnostic> {
+        if self.target_cpu.as_deref() == Some("native") {
+            let host = Platform::host()?;
+            let set = host.targets().first().filter(|set| sets.contains(set)).copied();
+            return set.ok_or_else(|| Diagnostic::error("this machine's processor is of another architecture"));
+        }
         let Some(name) = &self.target_cpu else {
             return Ok(sets.last().expect("there is an instruction set for every architecture"));
         };
@@ -94,10 +95,41 @@ impl MachineArguments {
     }
 }
 
-fn unknown_feature(feature: &str, triple: &Triple, sets: &[&Target]) -> Diagnostic {
-    let mut names: Vec<&str> = sets.iter().flat_map(|set| set.features).copied().collect();
+fn unknown_feature(feature: &str, platform: &Platform) -> Diagnostic {
+    let mut names: Vec<&str> = platform.targets().iter().flat_map(|set| set.features).copied().collect();
     names.sort_unstable();
     names.dedup();
-    let problem = Diagnostic::error(format!("{} has no feature `{feature}` to use or leave", triple.architecture));
+    let problem = Diagnostic::error(format!("{} has no feature `{feature}` to use or leave", platform.triple()));
     problem.hint(format!("features are given as +NAME or -NAME; those that make a difference are {}", names.join(", ")))
+}
+
+/// The problem with a triple, and the verified triple that was likely meant.
+fn like(triple: &str, problem: Diagnostic) -> Diagnostic {
+    /// Similarity (of Jaro and Winkler) from which a mistake in writing is likely.
+    const ALIKE: f64 = 0.9;
+    let likeness = |other: &str| strsim::jaro_winkler(triple, other);
+    let nearest = VERIFIED.iter().map(|(name, _)| *name).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|name| *name != triple && likeness(name) >= ALIKE) {
+        Some(name) => problem.hint(format!("did you mean `{name}`? `ncnnc targets` lists triples")),
+        None => problem,
+    }
+}
+
+/// This machine with one instruction set: that of this name, or the best it has.
+///
+/// # Errors
+/// It hasn't got it.
+pub fn host(instruction_set: Option<&str>) -> Result<Platform, Diagnostic> {
+    let best = Platform::host().map_err(|problem| problem.code(Code::Machine))?;
+    let Some(name) = instruction_set else { return Ok(best) };
+    let wanted = instruction_set::named(name)?;
+    let all = Platform::new(&Triple::host().to_string()).and_then(|platform| platform.only(name));
+    let has = |set: &Target| set.features.iter().all(|feature| best.targets()[0].features.contains(feature));
+    match all {
+        Ok(platform) if has(wanted) => Ok(platform),
+        Ok(_) | Err(_) => {
+            let problem = Diagnostic::error(format!("this machine doesn't have the instruction set `{name}`"));
+            Err(problem.code(Code::Machine).hint(format!("the best it has is `{}`", best.targets()[0].name)))
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! One file for each subcommand; what they share is in `console` (messages, exit codes), `model` (reading models) and
 //! `output` (writing files). Owns what users type and see; all knowledge of networks is the library's.
 
+mod bench;
 mod check;
 mod compile;
 mod completions;
@@ -11,11 +12,14 @@ mod explain;
 mod inspect;
 mod instruction_set;
 mod lives;
+mod loaded;
 mod machine;
 mod model;
+mod npy;
 mod output;
 mod picture;
 mod progress;
+mod run;
 mod table;
 mod targets;
 
@@ -45,8 +49,10 @@ asks for what isn't there; 3 a file can't be read or written; 101 a defect in th
 #[derive(clap::Subcommand)]
 enum Command {
     Compile(compile::Arguments),
+    Run(run::Arguments),
     Inspect(inspect::Arguments),
     Check(check::Arguments),
+    Bench(bench::Arguments),
     Explain(explain::Arguments),
     Targets(targets::Arguments),
     Completions(completions::Arguments),
@@ -58,6 +64,8 @@ fn main() -> ExitCode {
     console.take_panics();
     let done = match arguments.command {
         Command::Compile(arguments) => compile::run(&arguments, &console),
+        Command::Run(arguments) => run::run(&arguments, &console),
+        Command::Bench(arguments) => bench::run(&arguments, &console),
         Command::Inspect(arguments) => inspect::run(&arguments, &console),
         Command::Check(arguments) => check::run(&arguments, &console),
         Command::Explain(arguments) => explain::run(&arguments, &console),

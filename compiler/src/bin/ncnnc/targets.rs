@@ -1,13 +1,13 @@
 //! `ncnnc targets`: the machines, instruction sets and layers there are.
 
 use crate::console::{Console, Done};
-use crate::machine::PROCESSORS;
+use crate::machine::{PROCESSORS, VERIFIED};
 use crate::table::{Column, table};
 use ncnnc_compiler::ops::OPERATORS;
 use ncnnc_targets::{Architecture, TARGETS, Target};
 use serde_json::{Value, json};
 
-/// Lists the instruction sets and processors that models can be compiled for
+/// Lists the instruction sets, processors and verified triples that models can be compiled for
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ncnnc targets\n  ncnnc targets --layers")]
 pub struct Arguments {
@@ -21,7 +21,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         let kinds = || OPERATORS.iter().map(|operator| operator.kind);
         return console.result(|| kinds().map(|kind| format!("{kind}\n")).collect(), || kinds().collect());
     }
-    console.result(sets_text, || TARGETS.iter().map(value).collect())
+    console.result(sets_text, || TARGETS.iter().map(value).chain(triples()).collect())
 }
 
 fn processors(target: &Target) -> Vec<&'static str> {
@@ -51,7 +51,15 @@ fn sets_text() -> String {
     for target in TARGETS.iter().filter(|target| !processors(target).is_empty()) {
         text += &format!("--target-cpu for {}: {}\n", target.name, processors(target).join(" "));
     }
-    text
+    text + "\n" + &table(&[Column::Words("verified triple"), Column::Words("how")], verified())
+}
+
+fn verified() -> impl Iterator<Item = Vec<String>> {
+    VERIFIED.iter().map(|(triple, how)| vec![(*triple).into(), (*how).into()])
+}
+
+fn triples() -> impl Iterator<Item = Value> {
+    VERIFIED.iter().map(|(triple, how)| json!({ "triple": triple, "verified": how }))
 }
 
 fn value(target: &&'static Target) -> Value {

@@ -1,0 +1,245 @@
+//! `ncnnc bench`: how long each layer takes, beside what the processor could do at best.
+
+use crate::console::{Console, Done};
+use crate::loaded::Loaded;
+use crate::machine;
+use crate::model::ShapedModelArguments;
+use crate::progress::Progress;
+use crate::table::{Column, table};
+use ncnnc_compiler::compile::{Compiled, compile};
+use ncnnc_compiler::emit::object::{Network, Platform, Weights};
+use ncnnc_compiler::instruction::Instruction;
+use ncnnc_compiler::kernel::{Address, Argument, Builder, Callee, Port, Program, Step, Type};
+use ncnnc_targets::Target;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Measures a model layer by layer on this machine
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  ncnnc bench resnet18.param
+  ncnnc bench resnet18.param --threads 2 --seconds 5
+  ncnnc bench yolo.param --input in0=3,640,640 --instruction-set avx2
+
+The model and the processor's peak (independent multiply-adds in registers) are measured by turns; the best of each is
+shown. Values of inputs are made up: times don't depend on them, unless a layer's course does.")]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ShapedModelArguments,
+    /// How many threads work
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// The instruction set to use [default: the best this machine has]
+    #[arg(long, value_name = "NAME")]
+    instruction_set: Option<String>,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    seconds: u16,
+}
+
+/// A layer's best time and its work.
+struct Layer {
+    name: String,
+    seconds: f64,
+    macs: u64,
+}
+
+/// What was measured.
+struct Measured {
+    layers: Vec<Layer>,
+    /// The best whole run, in seconds.
+    whole: f64,
+    /// The middle of all whole runs, in seconds.
+    median: f64,
+    runs: usize,
+    /// Floating-point operations per second that all threads reach at best.
+    peak: f64,
+}
+
+pub fn run(arguments: &Arguments, console: &Console) -> Done {
+    let platform = machine::host(arguments.instruction_set.as_deref())?;
+    let model = arguments.model.model.read(console)?;
+    let progress = Progress::start(console, "compiling and measuring".into());
+    let options = arguments.model.options();
+    let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
+    console.report(&compiled.warnings);
+    let measured = measure(&compiled, &platform, arguments)?;
+    drop(progress);
+    let set = platform.targets()[0].name;
+    console.result(|| text(&measured, set, arguments.threads), || value(&measured, set, arguments.threads))
+}
+
+fn measure(compiled: &Compiled, platform: &Platform, arguments: &Arguments) -> Result<Measured, crate::console::Stop> {
+    let threads = usize::from(arguments.threads);
+    let network = Network::new("model", &compiled.programs, NO_HASH, Weights::External)?;
+    let mut loaded = Loaded::new(&network, platform, threads);
+    let inputs: Vec<Vec<u32>> = network.inputs().iter().map(values).collect();
+    let inputs: Vec<&[u32]> = inputs.iter().map(|words| &words[..]).collect();
+    let mut peak = Peak::new(platform, threads)?;
+    let steps = &compiled.programs[0].1.steps;
+    let mut best = vec![Duration::MAX; steps.len()];
+    let mut wholes = Vec::new();
+    loaded.time(&inputs);
+    let (start, long) = (Instant::now(), Duration::from_secs(arguments.seconds.into()));
+    while wholes.is_empty() || start.elapsed() < long {
+        let before = Instant::now();
+        let times = loaded.time(&inputs);
+        wholes.push(before.elapsed());
+        for (best, time) in best.iter_mut().zip(times) {
+            *best = time.min(*best);
+        }
+        peak.burst();
+    }
+    wholes.sort_unstable();
+    Ok(Measured {
+        layers: layers(compiled, &best),
+        whole: wholes[0].as_secs_f64(),
+        median: wholes[wholes.len() / 2].as_secs_f64(),
+        runs: wholes.len(),
+        peak: peak.operations / peak.best.as_secs_f64(),
+    })
+}
+
+/// Steps of one name together, with the multiply-adds of the operations of that name.
+fn layers(compiled: &Compiled, best: &[Duration]) -> Vec<Layer> {
+    let mut macs: HashMap<&str, u64> = HashMap::new();
+    for operation in &compiled.plan.graph.operations {
+        *macs.entry(operation.name()).or_default() += operation.macs();
+    }
+    let mut layers: Vec<Layer> = Vec::new();
+    for (step, time) in compiled.programs[0].1.steps.iter().zip(best) {
+        let seconds = time.as_secs_f64();
+        match layers.iter_mut().find(|layer| layer.name == step.name) {
+            Some(layer) => layer.seconds += seconds,
+            None => {
+                let macs = macs.get(step.name.as_str()).copied().unwrap_or(0);
+                layers.push(Layer { name: step.name.clone(), seconds, macs });
+            }
+        }
+    }
+    layers
+}
+
+/// Numbers from -1 to 1.
+fn values(port: &Port) -> Vec<u32> {
+    (0..port.shape.iter().product()).map(|i: usize| ((i % 251) as f32 / 125.0 - 1.0).to_bits()).collect()
+}
+
+/// Nobody asks what is measured for its hash.
+const NO_HASH: u128 = 0;
+
+/// Independent sums: at least the latency of a multiply-add times the units, on every processor so far, and few enough for
+/// the 16 registers of AVX2.
+const SUMS: usize = 12;
+/// Multiply-adds of each sum in a burst: tens of microseconds, short beside a time slice and long beside the clock's tick.
+const TERMS: usize = 8192;
+/// Of these, so many stand one after the other in the loop.
+const UNROLLED: usize = 8;
+
+/// The most multiply-adds the processor can do, through the same kernels as networks.
+struct Peak {
+    loaded: Loaded,
+    /// Floating-point operations in a burst.
+    operations: f64,
+    best: Duration,
+}
+
+impl Peak {
+    fn new(platform: &Platform, threads: usize) -> Result<Self, crate::console::Stop> {
+        let target = platform.targets()[0];
+        let programs: [(&'static Target, Program); 1] = [(target, peak(target, threads))];
+        let network = Network::new("peak", &programs, NO_HASH, Weights::External)?;
+        let operations = (2 * SUMS * TERMS * target.lanes * threads) as f64;
+        Ok(Self { loaded: Loaded::new(&network, platform, threads), operations, best: Duration::MAX })
+    }
+
+    fn burst(&mut self) {
+        let times = self.loaded.time(&[&[0x3f00_0000; 16]]);
+        self.best = self.best.min(times.iter().sum());
+    }
+}
+
+/// `sum = sum * factor + factor`, many times, by one task for each thread.
+fn peak(target: &Target, threads: usize) -> Program {
+    let mut builder = Builder::new("multiply_add", target.lanes, threads);
+    let (input, output) = (builder.input("factor", 16), builder.output("sums", threads * SUMS * 16));
+    let factor = builder.broadcast(Address::new(input, 0));
+    let sums: Vec<_> = (0..SUMS).map(|_| builder.variable(Type::Vector)).collect();
+    for sum in &sums {
+        builder.set(*sum, factor);
+    }
+    builder.repeat(TERMS / UNROLLED, |builder, _| {
+        for sum in sums.iter().cycle().take(SUMS * UNROLLED) {
+            let old = builder.get(*sum);
+            let new = builder.apply(Instruction::FusedMultiplyAdd, &[old, factor, factor]);
+            builder.set(*sum, new);
+        }
+    });
+    let task = builder.task();
+    for (number, sum) in sums.iter().enumerate() {
+        let value = builder.get(*sum);
+        builder.store(Address::new(output, 16 * number as i64).plus(task, 16 * SUMS as i64), value);
+    }
+    let port = |name: &str, words| Port { name: name.into(), shape: vec![words], extents: None, integer: false };
+    Program {
+        kernels: vec![builder.finish()],
+        steps: vec![Step {
+            name: "peak".into(),
+            how: "in registers".into(),
+            callee: Callee::Kernel(0),
+            arguments: vec![Argument::Input(0), Argument::Output(0)],
+        }],
+        arena_words: 0,
+        constants: std::sync::Arc::from([]),
+        inputs: vec![port("factor", 16)],
+        outputs: vec![port("sums", threads * SUMS * 16)],
+    }
+}
+
+fn text(measured: &Measured, set: &str, threads: u16) -> String {
+    let columns = [
+        Column::Words("layer"),
+        Column::Numbers("ms"),
+        Column::Numbers("share"),
+        Column::Numbers("GFLOP/s"),
+        Column::Numbers("of peak"),
+    ];
+    let sum: f64 = measured.layers.iter().map(|layer| layer.seconds).sum();
+    let speed = |macs: u64, seconds: f64| match macs {
+        0 => [String::new(), String::new()],
+        _ => {
+            let speed = 2.0 * macs as f64 / seconds;
+            [format!("{:.1}", speed * 1e-9), format!("{:.0} %", 100.0 * speed / measured.peak)]
+        }
+    };
+    let row = |name: &str, seconds: f64, macs| {
+        let [speed, part] = speed(macs, seconds);
+        let share = format!("{:.1} %", 100.0 * seconds / sum);
+        vec![name.into(), format!("{:.4}", seconds * 1e3), share, speed, part]
+    };
+    let rows = measured.layers.iter().map(|layer| row(&layer.name, layer.seconds, layer.macs));
+    let macs = measured.layers.iter().map(|layer| layer.macs).sum();
+    let layers = table(&columns, rows.chain([row("all layers", sum, macs)]));
+    format!(
+        "{layers}\nwhole runs: best {:.3} ms, median {:.3} ms of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
+        measured.whole * 1e3,
+        measured.median * 1e3,
+        measured.runs,
+        if threads == 1 { "thread" } else { "threads" },
+        measured.peak * 1e-9,
+    )
+}
+
+fn value(measured: &Measured, set: &str, threads: u16) -> Value {
+    let layer = |layer: &Layer| json!({ "name": layer.name, "seconds": layer.seconds, "macs": layer.macs });
+    json!({
+        "instruction_set": set,
+        "threads": threads,
+        "runs": measured.runs,
+        "best_seconds": measured.whole,
+        "median_seconds": measured.median,
+        "peak_flops": measured.peak,
+        "layers": measured.layers.iter().map(layer).collect::<Vec<_>>(),
+    })
+}

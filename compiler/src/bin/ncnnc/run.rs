@@ -1,0 +1,120 @@
+//! `ncnnc run`: a model compiled in memory and run once.
+
+use crate::console::{Console, Done};
+use crate::loaded::Loaded;
+use crate::machine;
+use crate::model::{self, ModelArguments};
+use crate::npy::{self, Tensor};
+use crate::output::{Files, cannot_write};
+use crate::progress::Progress;
+use ncnnc_compiler::compile::compile;
+use ncnnc_compiler::diagnostic::{Code, Diagnostic};
+use ncnnc_compiler::emit::object::{Network, Weights};
+use ncnnc_compiler::kernel::Port;
+use std::path::PathBuf;
+
+/// Runs a model on this machine, on inputs from .npy files, and writes its outputs as .npy files
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  ncnnc run model.param --input in0=image.npy --output-dir results
+  ncnnc run model.param model.bin --input a=a.npy --input b=b.npy --output conv_3 --threads 4
+
+Inputs are 32-bit floats or integers in C order, outermost extent first; the model is compiled for the shapes of the files.
+Each output is written to DIR/BLOB.npy, with `_` for characters of the blob's name that can't stand in a file's.")]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// The values of an input; given once for each
+    #[arg(long = "input", value_name = "NAME=FILE.npy", value_parser = input)]
+    inputs: Vec<(String, PathBuf)>,
+    /// The folder for the outputs; made if it isn't there
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output_dir: PathBuf,
+    /// How many threads work; results don't depend on it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// The instruction set to use [default: the best this machine has]
+    #[arg(long, value_name = "NAME")]
+    instruction_set: Option<String>,
+}
+
+fn input(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("an input is given as NAME=FILE.npy")?;
+    Ok((name.into(), path.into()))
+}
+
+pub fn run(arguments: &Arguments, console: &Console) -> Done {
+    let platform = machine::host(arguments.instruction_set.as_deref())?;
+    let inputs = arguments.read_inputs()?;
+    let model = arguments.model.read(console)?;
+    let progress = Progress::start(console, "compiling".into());
+    let shapes = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
+    let options = arguments.model.options(shapes);
+    let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
+    console.report(&compiled.warnings);
+    let network = Network::new("model", &compiled.programs, NO_HASH, Weights::External)?;
+    let given = network.inputs().iter().map(|port| words(port, &inputs));
+    let given = given.collect::<Result<Vec<&[u32]>, Diagnostic>>()?;
+    let outputs = Loaded::new(&network, &platform, arguments.threads.into()).run(&given);
+    drop(progress);
+    std::fs::create_dir_all(&arguments.output_dir).map_err(|error| cannot_write(&arguments.output_dir, &error))?;
+    let mut files = Files::default();
+    for (number, output) in compiled.plan.graph.outputs.iter().enumerate() {
+        let tensor = tensor(&network.outputs()[number], &outputs, number);
+        files.add(arguments.output_dir.join(file_name(&output.name)), npy::write(&tensor));
+    }
+    let read = model.paths.into_iter().chain(arguments.inputs.iter().map(|(_, path)| path.clone()));
+    files.write(&read.collect::<Vec<_>>())
+}
+
+impl Arguments {
+    fn read_inputs(&self) -> Result<Vec<(String, Tensor)>, Vec<Diagnostic>> {
+        let (mut inputs, mut problems) = (Vec::new(), Vec::new());
+        for (number, (name, path)) in self.inputs.iter().enumerate() {
+            if self.inputs[..number].iter().any(|(other, _)| other == name) {
+                problems.push(Diagnostic::error(format!("input `{name}` is given twice")));
+            }
+            match model::read(path).and_then(|bytes| npy::read(&path.to_string_lossy(), &bytes)) {
+                Ok(tensor) if tensor.words.is_empty() || tensor.shape.is_empty() => {
+                    let what = if tensor.shape.is_empty() { "has no axes" } else { "is empty" };
+                    let message = format!("input `{name}` {what}, so no model can be compiled for its shape");
+                    problems.push(Diagnostic::error(message).code(Code::Values));
+                }
+                Ok(tensor) => inputs.push((name.clone(), tensor)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(inputs) } else { Err(problems) }
+    }
+}
+
+/// Nobody asks what runs once for its hash.
+const NO_HASH: u128 = 0;
+
+/// The values for an input.
+fn words<'i>(port: &Port, inputs: &'i [(String, Tensor)]) -> Result<&'i [u32], Diagnostic> {
+    let found = inputs.iter().find(|(name, _)| *name == port.name);
+    found.map(|(_, tensor)| &tensor.words[..]).ok_or_else(|| {
+        let name = &port.name;
+        Diagnostic::error(format!("no values are given for input `{name}`"))
+            .hint(format!("give a file of shape {}: `--input {name}=FILE.npy`", crate::table::shape(&port.shape)))
+    })
+}
+
+/// An output in its actual shape; one without elements is of shape `[0]`, as in ncnn.
+fn tensor(port: &Port, outputs: &[Vec<u32>], number: usize) -> Tensor {
+    let shape: Vec<usize> = match port.extents {
+        Some(extents) => outputs[extents].iter().map(|extent| *extent as usize).collect(),
+        None => port.shape.clone(),
+    };
+    let words: usize = shape.iter().product();
+    let shape = if words == 0 { vec![0] } else { shape };
+    Tensor { shape, integer: port.integer, words: outputs[number][..words].to_vec() }
+}
+
+/// A name for a file that stays in its folder on every system.
+fn file_name(blob: &str) -> String {
+    let harmless = |c: char| if c.is_control() || r#"/\:*?"<>|"#.contains(c) { '_' } else { c };
+    let name: String = blob.chars().map(harmless).collect();
+    if name.starts_with('.') { format!("_{name}.npy") } else { format!("{name}.npy") }
+}
