@@ -14,6 +14,7 @@ use ncnnc_tests::generated::shaped;
 use ncnnc_tests::linked::{Linked, Toolchain};
 use ncnnc_tests::planned::{Planned, named_outputs, plan_case, same};
 use ncnnc_tests::shared::{shared, workspace};
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -109,31 +110,60 @@ fn tool(name: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("tools print text")
 }
 
-/// What the disassembler makes of bytes: a line for each instruction.
-fn disassembled(path: &Path) -> Vec<String> {
+/// Bytes of a literal that are compared: a vector of AVX2. AVX-512 code repeats single words.
+const LITERAL: usize = 32;
+
+/// What the disassembler makes of a kernel's code in a file of machine code, from its first byte to its return: a line for
+/// each instruction, in which a jump names the number of the instruction it leads to, and a literal is its value.
+///
+/// So two encodings of the same code are equal, though their instructions have other lengths.
+fn disassembled(path: &Path, code: Range<usize>, literal: usize) -> Vec<String> {
+    let bytes = std::fs::read(path).expect("the code was written");
     let path = path.to_str().expect("a plain path");
-    let text = tool("objdump", &["-D", "-bbinary", "-mi386:x86-64", "-Mintel", "--no-show-raw-insn", path]);
-    text.lines().map(str::to_string).filter(|line| line.contains(":\t")).collect()
+    let (begin, end) = (format!("--start-address={}", code.start), format!("--stop-address={}", code.end));
+    let text =
+        tool("objdump", &["-D", "-bbinary", "-mi386:x86-64", "-Mintel", "--no-show-raw-insn", &begin, &end, path]);
+    let line = |line: &str| line.split_once(":\t").map(|(at, code)| (at.trim().to_string(), code.trim().to_string()));
+    let lines: Vec<(String, String)> = text.lines().filter_map(line).collect();
+    let end = lines.iter().position(|(_, code)| code.starts_with("ret")).expect("a kernel returns");
+    let normal = |(_, code): &(String, String)| {
+        if let Some((code, place)) = code.split_once('#') {
+            let at = usize::from_str_radix(place.trim().trim_start_matches("0x"), 16).expect("an address");
+            let operands = code.split_once("[rip").expect("a literal's place is relative").0;
+            let after = code.split_once(']').expect("an address ends").1.trim();
+            return format!("{operands}{:02x?}{after}", &bytes[at..at + literal]);
+        }
+        match code.split_once(" 0x") {
+            Some((jump, to)) if jump.starts_with('j') => {
+                let to = lines.iter().position(|(at, _)| at == to.trim()).expect("jumps lead to instructions");
+                format!("{jump} {to}")
+            }
+            Some(_) | None => code.clone(),
+        }
+    };
+    lines[..=end].iter().map(normal).collect()
 }
 
-/// Holds a set's encoder to the assembler, on every kernel of a spread of cases: the same instructions at the same
-/// places, and the same literal pools. This is also how code is checked for processors that this machine is not.
-fn check_encoder(set: &str) {
+/// Holds a set's encoder to the assembler, on every kernel of a spread of cases: the same instructions and literals. This
+/// is also how code is checked for processors that this machine is not.
+fn check_encoder(set: &str, literal: usize) {
     let Some(folder) = shared("conformance/layers") else { return };
     let target = ncnnc_targets::target(set).expect("a target");
-    let cases = read_cases(&folder, |layer| ops::operator(layer).is_some()).into_iter().step_by(5);
+    let cases = read_cases(&folder, |layer| ops::operator(layer).is_some()).into_iter().step_by(11);
     let planned = cases.filter_map(|case| plan_case(&case, Mode::Fast, &Precision::default(), &[target]));
     let kernels: Vec<Kernel> = planned.flat_map(|planned| planned.compiled.programs[0].1.kernels.clone()).collect();
-    let (mut text, mut bytes) = (String::from(".intel_syntax noprefix\n"), Vec::new());
-    for kernel in &kernels {
-        for line in [".balign 64".to_string()].into_iter().chain(assemble(kernel, target)) {
-            text += &line.replace(".balign 64", ".balign 64, 0xcc");
-            text.push('\n');
-        }
+    assert!(kernels.len() > 100, "a spread of kernels");
+    let (mut text, mut bytes, mut begins) = (String::from(".intel_syntax noprefix\n"), Vec::new(), Vec::new());
+    for (number, kernel) in kernels.iter().enumerate() {
+        text += &format!(".balign 64\nkernel_{number}:\n{}\n", assemble(kernel, target).join("\n"));
         let (encoded, alignment) = encode(kernel, target);
-        bytes.resize(bytes.len().next_multiple_of(alignment), 0xcc);
+        bytes.resize(bytes.len().next_multiple_of(alignment.max(64)), 0xcc);
+        begins.push(bytes.len());
         bytes.extend(encoded);
     }
+    begins.push(bytes.len());
+    bytes.extend([0; LITERAL]);
+    text += &format!(".balign 64\nkernel_{}:\n.zero 64\n", kernels.len());
     let path = |name: &str| workspace().join("target/linked").join(format!("encoder_{set}{name}"));
     std::fs::create_dir_all(workspace().join("target/linked")).expect("a folder under target");
     std::fs::write(path(".s"), text).expect("the text is written");
@@ -141,16 +171,26 @@ fn check_encoder(set: &str) {
     let [source, object, assembled] = [".s", ".o", ".assembled"].map(|name| path(name).display().to_string());
     tool("as", &["-o", &object, &source]);
     tool("objcopy", &["-Obinary", "-j.text", &object, &assembled]);
-    let (wanted, got) = (disassembled(&path(".assembled")), disassembled(&path(".encoded")));
-    println!("{set}: {} kernels, {} instructions and words", kernels.len(), got.len());
-    assert!(kernels.len() > 100, "a spread of kernels");
-    let difference = wanted.iter().zip(&got).find(|(wanted, got)| wanted != got);
-    assert_eq!(difference, None, "{set}: what the assembler gives and what the encoder gives");
-    assert_eq!(wanted.len(), got.len(), "{set}: as many lines");
+    let symbols = tool("nm", &[&object]);
+    let begin = |number: usize| {
+        let name = format!("kernel_{number}");
+        let line = symbols.lines().find(|line| line.split_whitespace().last() == Some(&name)).expect("a symbol");
+        usize::from_str_radix(line.split_whitespace().next().expect("an address"), 16).expect("an address")
+    };
+    let mut instructions = 0;
+    for (number, kernel) in kernels.iter().enumerate() {
+        let wanted = disassembled(&path(".assembled"), begin(number)..begin(number + 1), literal);
+        let got = disassembled(&path(".encoded"), begins[number]..begins[number + 1], literal);
+        instructions += got.len();
+        let difference = wanted.iter().zip(&got).find(|(wanted, got)| wanted != got);
+        assert_eq!(difference, None, "{set}, {}: what the assembler gives and what the encoder gives", kernel.name);
+        assert_eq!(wanted.len(), got.len(), "{set}, {}: as many instructions", kernel.name);
+    }
+    println!("{set}: {} kernels, {instructions} instructions", kernels.len());
 }
 
 #[test]
 fn the_encoder_agrees_with_the_assembler() {
-    check_encoder("avx2");
-    check_encoder("avx512");
+    check_encoder("avx2", LITERAL);
+    check_encoder("avx512", 4);
 }
