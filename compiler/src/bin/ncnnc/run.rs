@@ -112,9 +112,10 @@ fn tensor(port: &Port, outputs: &[Vec<u32>], number: usize) -> Tensor {
     Tensor { shape, integer: port.integer, words: outputs[number][..words].to_vec() }
 }
 
-/// A name for a file that stays in its folder on every system.
+/// A name for a file that stays in its folder and that the system takes.
 fn file_name(blob: &str) -> String {
-    let harmless = |c: char| if c.is_control() || r#"/\:*?"<>|"#.contains(c) { '_' } else { c };
+    let apart = if cfg!(windows) { r#"/\:*?"<>|"# } else { "/" };
+    let harmless = |c: char| if c.is_control() || apart.contains(c) { '_' } else { c };
     let name: String = blob.chars().map(harmless).collect();
     if name.starts_with('.') { format!("_{name}.npy") } else { format!("{name}.npy") }
 }
