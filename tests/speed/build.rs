@@ -4,6 +4,7 @@
 
 use ncnnc_compiler::build::Model;
 use ncnnc_compiler::format::Format;
+use ncnnc_compiler::mode::Mode;
 use ncnnc_tests::networks::{Network, benchmark};
 use ncnnc_tests::shared::shared;
 use ncnnc_tests::synth;
@@ -76,6 +77,14 @@ const LAYERS: &[Layer] = &[
     FullyConnected { inputs: 512, outputs: 1000 },
     // Of vgg16: more weights than any cache holds.
     FullyConnected { inputs: 4096, outputs: 4096 },
+];
+
+/// Measured as direct sums as well: with `numerics = fast` they are Winograd's.
+const DIRECT: &[Layer] = &[
+    convolution(56, 64, 64, 3, 1),
+    convolution(28, 128, 128, 3, 1),
+    convolution(14, 256, 256, 3, 1),
+    convolution(7, 512, 512, 3, 1),
 ];
 
 /// Measured with narrow weights as well: bound by memory, between, and by arithmetic.
@@ -179,13 +188,19 @@ fn main() {
 /// Compiles all layers; the code that includes them.
 fn layers(folder: &Path) -> String {
     let (mut code, mut table) = (String::new(), String::new());
+    let plain = LAYERS.iter().map(|layer| (layer, Format::Word, Mode::Fast));
+    let direct = DIRECT.iter().map(|layer| (layer, Format::Word, Mode::Strict));
     let narrow = Format::ALL.iter().filter(|format| format.is_narrow());
-    let narrow = narrow.flat_map(|format| NARROW.iter().map(|layer| (layer, *format)));
-    for (layer, format) in LAYERS.iter().map(|layer| (layer, Format::Word)).chain(narrow) {
+    let narrow = narrow.flat_map(|format| NARROW.iter().map(|layer| (layer, *format, Mode::Fast)));
+    for (layer, format, mode) in plain.chain(direct).chain(narrow) {
         let Description { mut name, mut title, lines, input, macs } = layer.describe();
         if format.is_narrow() {
             name += &format.text().to_ascii_uppercase();
             title += &format!(" {}", format.text());
+        }
+        if mode == Mode::Strict {
+            name += "Direct";
+            title += " direct";
         }
         let stem = name.to_ascii_lowercase();
         let count = lines.len() + 1;
@@ -193,7 +208,7 @@ fn layers(folder: &Path) -> String {
         let (path, weights) = (folder.join(format!("{stem}.param")), folder.join(format!("{stem}.bin")));
         write(&path, param.as_bytes());
         write(&weights, &synth::synth(&param, SEED, GAIN));
-        Model::new(text(&path)).name(&name).input("in0", &input).precision(format).write_to_out_dir();
+        Model::new(text(&path)).name(&name).input("in0", &input).precision(format).numerics(mode).write_to_out_dir();
         let words: usize = input.iter().product();
         let entry = format!(
             "Layer {{ title: {title:?}, macs: {macs}, input: {words}, \

@@ -19,6 +19,10 @@ use std::ops::Range;
 /// judgement, not a measurement.
 const SHORTEST: usize = 4;
 
+/// Tiles that run from row to row have code of their own, so there may be at most so many in a plane. A judgement, not a
+/// measurement.
+const MOST_TILES: usize = 12;
+
 /// Uses of a computed factor that make up for packing it, which takes a load and a store for each word. A judgement, not a
 /// measurement.
 const WORTH_PACKING: usize = 4;
@@ -126,10 +130,19 @@ pub struct Part {
     pub channels: usize,
     /// Vectors in a group.
     pub vectors: usize,
-    /// Pixels in a tile, at most.
-    pub pixels: usize,
-    /// Whole rows of pixels in a tile, at most; more than one only where a row is short.
-    pub rows: usize,
+    /// Which pixels are in a tile.
+    pub along: Along,
+}
+
+/// How tiles run along the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// Parts of a row, of at most so many pixels.
+    Row(usize),
+    /// Whole rows, at most so many.
+    Rows(usize),
+    /// From row to row through a small plane, at most so many pixels, each at a fixed place.
+    Plane(usize),
 }
 
 /// Divides the channels into parts and chooses the tile for each. Unless places are `padded`, the channels that fill no
@@ -147,34 +160,41 @@ pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, target:
     let mut parts = Vec::new();
     if whole > 0 {
         let covered = (whole * target.lanes).min(channels);
-        parts.push(Part { first: 0, channels: covered, vectors: width, ..plane.tile(tile.pixels) });
+        parts.push(Part { first: 0, channels: covered, vectors: width, along: plane.along(tile.pixels, width).0 });
     }
     let rest = vectors - whole;
     // Fewer vectors leave room for more pixels.
     if let Some(room) = (target.vector_registers - rest - 2).checked_div(rest) {
         let first = whole * target.lanes;
         let pixels = room.min(tile.pixels * tile.vectors);
-        parts.push(Part { first, channels: channels - first, vectors: rest, ..plane.tile(pixels) });
+        parts.push(Part { first, channels: channels - first, vectors: rest, along: plane.along(pixels, rest).0 });
     }
     parts
 }
 
-/// What a contraction costs for each pixel and step of the sum, as [`cost`] counts.
+/// What a contraction costs for each pixel and step of the sum, in cycles of a machine with two multiply-add units and two
+/// loads in a cycle.
 pub fn cost_of_pixel(contraction: &Contraction, extents: &[usize], target: &Target) -> f64 {
     let plane = Plane::of(contraction, extents);
     let (_, cost) = best(plane, extents[contraction.channel].div_ceil(target.lanes), target);
     cost / plane.pixels() as f64
 }
 
-/// The best tile and its cost.
+/// The best tile and what it costs for each step of the reduction over the whole output, as [`cost_of_step`] counts.
 fn best(plane: Plane, vectors: usize, target: &Target) -> (Tile, f64) {
-    let tiles = target.tiles.iter().map(|tile| (*tile, cost(*tile, plane, vectors)));
+    let cost = |tile: &Tile| {
+        let across = |width: usize| plane.along(tile.pixels, width).1;
+        let rest = if vectors.is_multiple_of(tile.vectors) { 0.0 } else { across(vectors % tile.vectors) };
+        (vectors / tile.vectors) as f64 * across(tile.vectors) + rest
+    };
+    let tiles = target.tiles.iter().map(|tile| (*tile, cost(tile)));
     tiles.min_by(|(_, a), (_, b)| a.total_cmp(b)).expect("a target has tiles")
 }
 
-/// The pixels of a contraction: rows along the innermost axis, and how many of them.
+/// The pixels of a contraction: planes of rows along the two innermost axes.
 #[derive(Clone, Copy)]
 struct Plane {
+    planes: usize,
     rows: usize,
     row: usize,
 }
@@ -184,40 +204,51 @@ impl Plane {
         let mut long: Vec<usize> =
             contraction.pixels.iter().map(|axis| extents[*axis]).filter(|extent| *extent > 1).collect();
         let row = long.pop().unwrap_or(1);
-        Self { rows: long.iter().product(), row }
+        let rows = long.pop().unwrap_or(1);
+        Self { planes: long.iter().product(), rows, row }
     }
 
     fn pixels(self) -> usize {
-        self.rows * self.row
+        self.planes * self.rows * self.row
     }
 
-    /// The tile of at most so many pixels: part of a row, or several rows where they fit.
-    fn tile(self, pixels: usize) -> Part {
-        Part { first: 0, channels: 0, vectors: 0, pixels, rows: (pixels / self.row).clamp(1, self.rows) }
+    /// How tiles of at most so many pixels and so many vectors best run, and what they cost for each step of the reduction.
+    /// Of equal ways, whole rows reuse weights most, and parts of a row need the least code.
+    fn along(self, pixels: usize, vectors: usize) -> (Along, f64) {
+        let rows = pixels / self.row;
+        let ways = [
+            (rows > 1 && self.rows > 1).then_some(Along::Rows(rows)),
+            Some(Along::Row(pixels)),
+            (self.rows > 1 && self.rows * self.row <= MOST_TILES * pixels).then_some(Along::Plane(pixels)),
+        ];
+        let cost = |along: &Along| -> f64 {
+            let tiles = self.tiles(*along).into_iter();
+            tiles.map(|(pixels, count)| count as f64 * cost_of_step(pixels, vectors)).sum()
+        };
+        let ways = ways.into_iter().flatten().map(|along| (along, cost(&along)));
+        ways.min_by(|(_, a), (_, b)| a.total_cmp(b)).expect("a part of a row always fits")
+    }
+
+    /// Pixels of tiles, and how many tiles have so many.
+    fn tiles(self, along: Along) -> Vec<(usize, usize)> {
+        let (extent, at_most, pixels, repeated) = match along {
+            Along::Row(pixels) => (self.row, pixels, 1, self.planes * self.rows),
+            Along::Rows(rows) => (self.rows, rows, self.row, self.planes),
+            Along::Plane(pixels) => (self.rows * self.row, pixels, 1, self.planes),
+        };
+        let tiles = tiles(extent, at_most).into_iter();
+        tiles.map(|(range, count)| (range.len() * pixels, count * repeated)).collect()
     }
 }
 
 /// Vectors of output of a matrix-vector product held at once.
 const LONGEST_ROW: usize = 8;
 
-/// Cycles for one step of the reduction over the whole output, for machines with two multiply-add units and two loads in
-/// a cycle: what a tile size costs in edges and in loads.
-fn cost(tile: Tile, plane: Plane, vectors: usize) -> f64 {
-    let one = |pixels: usize, width: usize| {
-        let multiply = (pixels * width) as f64 / 2.0;
-        // Fewer sums than this leave the units waiting for the sum before.
-        multiply.max((pixels + width) as f64 / 2.0).max(4.0)
-    };
-    let rows = plane.tile(tile.pixels).rows;
-    let count = |tiles: Vec<(Range<usize>, usize)>, width: usize| -> f64 {
-        tiles.into_iter().map(|(range, count)| count as f64 * one(range.len() * rows, width)).sum()
-    };
-    let across = |width: usize| {
-        let row = if rows > 1 { vec![(0..plane.row, 1)] } else { tiles(plane.row, tile.pixels) };
-        count(row, width) * plane.rows as f64 / rows as f64
-    };
-    let rest = if vectors.is_multiple_of(tile.vectors) { 0.0 } else { across(vectors % tile.vectors) };
-    (vectors / tile.vectors) as f64 * across(tile.vectors) + rest
+/// Cycles that one step of the reduction takes for one tile.
+fn cost_of_step(pixels: usize, vectors: usize) -> f64 {
+    let multiply = (pixels * vectors) as f64 / 2.0;
+    // Fewer sums than this leave the units waiting for the sum before.
+    multiply.max((pixels + vectors) as f64 / 2.0).max(4.0)
 }
 
 /// One part of a contraction being emitted.
@@ -245,10 +276,13 @@ impl Tiling<'_> {
         self.outer_pixels().first().copied()
     }
 
-    /// The axes that tiles run along: the innermost, and the one around it where tiles hold several rows.
+    /// The axes that tiles run along: the innermost, and the one around it where tiles reach into several rows.
     fn tile_axes(&self) -> Vec<usize> {
         let long = self.long_pixels();
-        let count = if self.part.rows > 1 { 2 } else { 1 };
+        let count = match self.part.along {
+            Along::Row(_) => 1,
+            Along::Rows(_) | Along::Plane(_) => 2,
+        };
         long[long.len().saturating_sub(count)..].to_vec()
     }
 
@@ -287,13 +321,17 @@ impl Tiling<'_> {
             widths.collect::<Vec<_>>().join(" or ")
         };
         let counted = |count: &str, what: &str| format!("{count} {what}{}", if count == "1" { "" } else { "s" });
-        let pixels = match &self.tile_axes()[..] {
-            [] => counted("1", "pixel"),
-            [axis] => counted(&widths(extent(axis), self.part.pixels), "pixel"),
-            [outer, inner, ..] => {
-                let rows = counted(&widths(extent(outer), self.part.rows), "row");
+        let pixels = match (self.part.along, &self.tile_axes()[..]) {
+            (Along::Row(pixels), [axis]) => counted(&widths(extent(axis), pixels), "pixel"),
+            (Along::Rows(rows), [outer, inner]) => {
+                let rows = counted(&widths(extent(outer), rows), "row");
                 format!("{rows} of {}", counted(&extent(inner).to_string(), "pixel"))
             }
+            (Along::Plane(pixels), [outer, inner]) => {
+                let pixels = counted(&widths(extent(outer) * extent(inner), pixels), "pixel");
+                format!("{pixels} from row to row")
+            }
+            (Along::Row(_) | Along::Rows(_) | Along::Plane(_), _) => counted("1", "pixel"),
         };
         let Part { first, channels, vectors, .. } = self.part;
         let channel = self.contraction.channel;
@@ -350,30 +388,41 @@ impl Tiling<'_> {
     /// All tiles of the axes they run along, at the present point of the others.
     pub fn tiles(&self, frame: &mut Frame) {
         let extent = |axis: &usize| self.loops.extents[*axis];
-        match &self.tile_axes()[..] {
-            [] => self.tile(frame, &[]),
-            [axis] => along(frame, extent(axis), self.part.pixels, &|frame, at, width| {
-                self.tile(frame, &[(*axis, at, width)]);
+        match (self.part.along, &self.tile_axes()[..]) {
+            (Along::Row(pixels), [axis]) => along(frame, extent(axis), pixels, &|frame, at, width| {
+                let pixel = |i| vec![(*axis, at.clone().moved(i))];
+                self.tile(frame, &(0..width).map(pixel).collect::<Vec<_>>());
             }),
-            [outer, inner, ..] => along(frame, extent(outer), self.part.rows, &|frame, at, rows| {
-                self.tile(frame, &[(*outer, at, rows), (*inner, Coordinate::fixed(0), extent(inner))]);
+            (Along::Rows(rows), [outer, inner]) => along(frame, extent(outer), rows, &|frame, at, rows| {
+                let row = extent(inner);
+                let pixel = |i| vec![(*outer, at.clone().moved(i / row)), (*inner, Coordinate::fixed(i % row))];
+                self.tile(frame, &(0..rows * row).map(pixel).collect::<Vec<_>>());
             }),
+            (Along::Plane(pixels), [outer, inner]) => {
+                let row = extent(inner);
+                let pixel = |i| vec![(*outer, Coordinate::fixed(i / row)), (*inner, Coordinate::fixed(i % row))];
+                for (first, count) in tiles(extent(outer) * row, pixels) {
+                    for tile in 0..count {
+                        let start = first.start + tile * first.len();
+                        self.tile(frame, &(start..start + first.len()).map(pixel).collect::<Vec<_>>());
+                    }
+                }
+            }
+            (Along::Row(_) | Along::Rows(_) | Along::Plane(_), _) => self.tile(frame, &[Vec::new()]),
         }
     }
 
-    /// One register tile.
-    fn tile(&self, frame: &mut Frame, along: &[(usize, Coordinate, usize)]) {
+    /// One register tile of pixels, given by their coordinates on the axes that tiles run along.
+    fn tile(&self, frame: &mut Frame, pixels: &[Vec<(usize, Coordinate)>]) {
         let lanes = frame.builder.lanes();
         let Contraction { activation, weight, channel, .. } = *self.contraction;
         let (reduction, order) = self.loops.reduction.expect("a contraction has a reduction");
         let Order::Chain { block } = order else { panic!("contractions are chains") };
         let base = frame.coordinates[channel].clone();
-        let width: usize = along.iter().map(|(_, _, width)| width).product();
+        let width = pixels.len();
         let pixel = |frame: &mut Frame, i: usize| {
-            let mut i = i;
-            for (axis, at, width) in along.iter().rev() {
-                frame.coordinates[*axis] = at.clone().moved(i % width);
-                i /= width;
+            for (axis, at) in &pixels[i] {
+                frame.coordinates[*axis] = at.clone();
             }
         };
         let vector = |frame: &mut Frame, v: usize| frame.coordinates[channel] = base.clone().moved(v * lanes);
