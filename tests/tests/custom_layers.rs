@@ -2,6 +2,12 @@
 //! are made of.
 
 use ncnnc::{InstructionSet, Options};
+use ncnnc_compiler::compile::{self, compile};
+use ncnnc_compiler::kernel::{CustomFunction, interpret_program_with};
+use ncnnc_compiler::ops::CustomLayer;
+use ncnnc_compiler::plan::interpret_with;
+use ncnnc_targets::TARGETS;
+use ncnnc_tests::shared::workspace;
 
 ncnnc::include_model! {
     struct Custom = "models/custom.param";
@@ -52,5 +58,29 @@ fn functions_of_the_users_compute_layers() {
                 assert_eq!(outputs.out1, &[out1]);
             }
         }
+    }
+}
+
+#[test]
+fn interpreters_call_functions_as_compiled_code_does() {
+    let read = |name: &str| std::fs::read(workspace().join("tests/models").join(name)).expect("it is in the repository");
+    let (param, weights) = (read("custom.param"), read("custom.bin"));
+    let file = |bytes| compile::File { path: "custom", bytes };
+    let declared = |layer: &str, shapes: &[&[usize]]| CustomLayer {
+        layer: layer.to_string(),
+        shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
+    };
+    let custom = vec![declared("Swirl", &[&[2, 3, 4]]), declared("mixed", &[&[2, 3, 4], &[1]])];
+    let options = compile::Options { custom, ..compile::Options::default() };
+    let compiled = compile(file(&param), file(&weights), &options, TARGETS).expect("the model is a good one");
+    let functions: [CustomFunction; 2] = [&layers::swirl, &layers::mix];
+    let input = std::array::from_fn(|i| (i * i % 17) as f32 - 5.0);
+    let inputs = [input.iter().map(|value| value.to_bits()).collect()];
+    let (out0, out1) = expected(&input);
+    let wanted = [out0, vec![out1]].map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+    let values = interpret_with(&compiled.plan, &functions, &inputs);
+    assert_eq!(values.into_iter().map(|value| value.words).collect::<Vec<_>>(), wanted);
+    for (target, program) in &compiled.programs {
+        assert_eq!(interpret_program_with(program, &functions, &inputs), wanted, "{}", target.name);
     }
 }

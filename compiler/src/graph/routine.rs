@@ -34,6 +34,10 @@ pub enum RoutineKind {
     Custom(usize),
 }
 
+/// The function that computes a layer of the user's: it gets what the layer reads and fills what it writes, dense and
+/// row-major, whatever that held before.
+pub type CustomFunction<'f> = &'f dyn Fn(&[&[f32]], &mut [&mut [f32]]);
+
 /// How detections are chosen: in each group alone the candidates with a sufficient score, sorted by descending score,
 /// each unless it overlaps one chosen before; then those of all groups, sorted by descending score.
 ///

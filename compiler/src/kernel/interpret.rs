@@ -1,6 +1,6 @@
 //! Runs kernels and programs element by element: what emitted code must equal, to the bit.
 
-use super::{Address, Argument, Callee, Kernel, Op, Program, Statement, Type, ValueId};
+use super::{Address, Argument, Callee, Custom, CustomFunction, Kernel, Op, Program, Statement, Type, ValueId};
 
 /// Runs every task of a kernel on its buffers, given in order as words of memory.
 ///
@@ -22,20 +22,30 @@ pub fn interpret_kernel(kernel: &Kernel, buffers: &mut [Vec<u32>]) {
 /// Runs a program on its inputs; gives its outputs.
 ///
 /// # Panics
-/// When it calls a function of the user's, which only compiled code can.
+/// When it calls a function of the user's: see [`interpret_program_with`].
 pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>> {
+    interpret_program_with(program, &[], inputs)
+}
+
+/// Runs a program that calls `functions`, by their numbers, on its inputs; gives its outputs.
+///
+/// # Panics
+/// When a function is missing.
+pub fn interpret_program_with(
+    program: &Program,
+    functions: &[CustomFunction],
+    inputs: &[Vec<u32>],
+) -> Vec<Vec<u32>> {
     // What no step has written yet must never be read: quiet NaNs make it show.
     const UNWRITTEN: u32 = 0x7fc0_dead;
     let mut arena = vec![UNWRITTEN; program.arena_words];
     let mut outputs: Vec<Vec<u32>> =
         program.outputs.iter().map(|port| vec![UNWRITTEN; port.shape.iter().product()]).collect();
     for step in &program.steps {
-        let Callee::Kernel(kernel) = step.callee else { panic!("{} calls a user's function", step.name) };
-        let kernel = &program.kernels[kernel];
         let mut buffers: Vec<Vec<u32>> = step
             .arguments
             .iter()
-            .zip(&kernel.buffers)
+            .zip(program.buffers(step))
             .map(|(argument, buffer)| match argument {
                 Argument::Arena(offset) => arena[*offset..offset + buffer.words()].to_vec(),
                 Argument::Constants(offset) => program.constants[*offset..offset + buffer.words()].to_vec(),
@@ -43,8 +53,15 @@ pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>
                 Argument::Output(i) => outputs[*i].clone(),
             })
             .collect();
-        interpret_kernel(kernel, &mut buffers);
-        for ((argument, buffer), words) in step.arguments.iter().zip(&kernel.buffers).zip(buffers) {
+        match &step.callee {
+            Callee::Kernel(kernel) => interpret_kernel(&program.kernels[*kernel], &mut buffers),
+            Callee::Custom(custom) => {
+                let function = functions.get(custom.function);
+                let function = function.unwrap_or_else(|| panic!("{} needs function {}", step.name, custom.function));
+                call(*function, custom, &mut buffers);
+            }
+        }
+        for ((argument, buffer), words) in step.arguments.iter().zip(program.buffers(step)).zip(buffers) {
             match argument {
                 Argument::Arena(offset) if buffer.writable => {
                     arena[*offset..offset + buffer.words()].copy_from_slice(&words);
@@ -55,6 +72,20 @@ pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>
         }
     }
     outputs
+}
+
+/// Calls a function of the user's on its buffers: those it reads come first.
+fn call(function: CustomFunction, custom: &Custom, buffers: &mut [Vec<u32>]) {
+    let floats = |words: &Vec<u32>| words.iter().map(|word| f32::from_bits(*word)).collect::<Vec<f32>>();
+    let mut floats: Vec<Vec<f32>> = buffers.iter().map(floats).collect();
+    let first_written = custom.buffers.iter().position(|buffer| buffer.writable).unwrap_or(buffers.len());
+    let (read, written) = floats.split_at_mut(first_written);
+    let read: Vec<&[f32]> = read.iter().map(Vec::as_slice).collect();
+    let mut filled: Vec<&mut [f32]> = written.iter_mut().map(Vec::as_mut_slice).collect();
+    function(&read, &mut filled);
+    for (words, values) in buffers[first_written..].iter_mut().zip(written) {
+        *words = values.iter().map(|value| value.to_bits()).collect();
+    }
 }
 
 impl Kernel {

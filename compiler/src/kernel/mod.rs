@@ -13,8 +13,8 @@ mod verify;
 mod verify_program;
 
 pub use builder::Builder;
-pub use interpret::{interpret_kernel, interpret_program};
-pub use program::{Argument, Callee, Custom, Port, Program, Step};
+pub use interpret::{interpret_kernel, interpret_program, interpret_program_with};
+pub use program::{Argument, Callee, Custom, CustomFunction, Port, Program, Step};
 
 use crate::format::Format;
 use crate::instruction::Instruction;

@@ -55,7 +55,10 @@ pub enum Callee {
     Custom(Custom),
 }
 
-/// A function of the user's, which takes dense floats in row-major order.
+/// The function itself, where it can be called: it gets what it reads and fills what it writes, whatever that held before.
+pub type CustomFunction<'f> = &'f dyn Fn(&[&[f32]], &mut [&mut [f32]]);
+
+/// A call of a function of the user's, which takes dense floats in row-major order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Custom {
     /// Its number among those the user gave.

@@ -17,6 +17,9 @@ pub trait Arithmetic: Copy + Sync {
     /// What a stored word means.
     fn read(word: u32, element: Element) -> Self::Value;
 
+    /// The word that a value is stored as.
+    fn word(value: Self::Value, element: Element) -> u32;
+
     /// A real number as near as stored words come to it.
     fn rounded(value: f64) -> Self::Value;
 
@@ -51,6 +54,10 @@ impl Arithmetic for Words {
     #[inline(always)]
     fn read(word: u32, _: Element) -> u32 {
         word
+    }
+
+    fn word(value: u32, _: Element) -> u32 {
+        value
     }
 
     fn rounded(value: f64) -> u32 {
@@ -99,6 +106,13 @@ impl Arithmetic for Reals {
         match element {
             Element::F32 => f64::from(f32::from_bits(word)),
             Element::I32 => f64::from(word as i32),
+        }
+    }
+
+    fn word(value: f64, element: Element) -> u32 {
+        match element {
+            Element::F32 => (value as f32).to_bits(),
+            Element::I32 => (value as i32).cast_unsigned(),
         }
     }
 

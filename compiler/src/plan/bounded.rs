@@ -72,6 +72,10 @@ impl Arithmetic for Bounds {
         Bounded::exact(Reals::read(word, element))
     }
 
+    fn word(value: Bounded, element: Element) -> u32 {
+        Reals::word(value.value, element)
+    }
+
     fn rounded(value: f64) -> Bounded {
         Bounded::rounded(value, 0.0)
     }

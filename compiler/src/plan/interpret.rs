@@ -3,7 +3,7 @@
 use super::arithmetic::{Arithmetic, Reals, Words};
 use super::batch::Buffer;
 use super::{Numerics, Order, Plan, nest, routines, winograd};
-use crate::graph::{Graph, Operation, Source, TensorId};
+use crate::graph::{CustomFunction, Graph, Operation, Source, TensorId};
 
 /// An output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,18 @@ pub struct RealValue {
 /// Runs the plan to the bit. `inputs` are the words of the graph's inputs, in order and row-major.
 ///
 /// # Panics
-/// When the inputs are not as many and as large as the graph says.
+/// When the inputs are not as many and as large as the graph says, or functions of the user's compute some of the layers:
+/// see [`interpret_with`].
 pub fn interpret(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<Value> {
-    run::<Words>(plan, inputs).into_iter().map(|(shape, words)| Value { shape, words }).collect()
+    interpret_with(plan, &[], inputs)
+}
+
+/// Runs a plan to the bit with layers that `functions` compute, by the numbers under which they were declared.
+///
+/// # Panics
+/// When the inputs are not as many and as large as the graph says, or a function is missing.
+pub fn interpret_with(plan: &Plan, functions: &[CustomFunction], inputs: &[Vec<u32>]) -> Vec<Value> {
+    run::<Words>(plan, functions, inputs).into_iter().map(|(shape, words)| Value { shape, words }).collect()
 }
 
 /// Runs the plan in double precision: constants read exactly, elementary functions and convolutions by their
@@ -37,11 +46,15 @@ pub fn interpret(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<Value> {
 /// # Panics
 /// As [`interpret`].
 pub fn interpret_real(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<RealValue> {
-    run::<Reals>(plan, inputs).into_iter().map(|(shape, values)| RealValue { shape, values }).collect()
+    run::<Reals>(plan, &[], inputs).into_iter().map(|(shape, values)| RealValue { shape, values }).collect()
 }
 
-fn run<A: Arithmetic>(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<(Vec<usize>, Vec<A::Value>)> {
-    let mut interpreter = Interpreter::<A>::new(plan);
+fn run<A: Arithmetic>(
+    plan: &Plan,
+    functions: &[CustomFunction],
+    inputs: &[Vec<u32>],
+) -> Vec<(Vec<usize>, Vec<A::Value>)> {
+    let mut interpreter = Interpreter::<A> { functions, ..Interpreter::new(plan) };
     interpreter.feed(inputs);
     for (at, unneeded) in last_uses(&plan.graph).iter().enumerate() {
         interpreter.step(at);
@@ -53,6 +66,8 @@ fn run<A: Arithmetic>(plan: &Plan, inputs: &[Vec<u32>]) -> Vec<(Vec<usize>, Vec<
 /// A plan being carried out operation by operation, by a caller who may look at every tensor, and replace it.
 pub struct Interpreter<'a, A: Arithmetic> {
     plan: &'a Plan,
+    /// The user's, by number.
+    functions: &'a [CustomFunction<'a>],
     /// Of each tensor; empty where it has none yet, and for constants that nobody replaced, which stay in the graph.
     values: Vec<Vec<A::Value>>,
 }
@@ -60,7 +75,7 @@ pub struct Interpreter<'a, A: Arithmetic> {
 impl<'a, A: Arithmetic> Interpreter<'a, A> {
     /// A plan of which nothing has been carried out yet.
     pub fn new(plan: &'a Plan) -> Self {
-        Self { plan, values: vec![Vec::new(); plan.graph.tensors.len()] }
+        Self { plan, functions: &[], values: vec![Vec::new(); plan.graph.tensors.len()] }
     }
 
     /// Sets the inputs, words in the graph's order.
@@ -110,7 +125,8 @@ impl<'a, A: Arithmetic> Interpreter<'a, A> {
             }
             Operation::Routine(routine) => {
                 let reads: Vec<Vec<A::Value>> = routine.reads.iter().map(|view| self.values(view.tensor)).collect();
-                for (tensor, values) in routine.writes.iter().zip(routines::run::<A>(graph, routine, &reads)) {
+                let written = routines::run::<A>(graph, routine, self.functions, &reads);
+                for (tensor, values) in routine.writes.iter().zip(written) {
                     assert_eq!(values.len(), graph.tensor(*tensor).elements(), "{}", routine.name);
                     self.set(*tensor, values);
                 }

@@ -17,7 +17,7 @@ pub mod winograd;
 
 pub use arithmetic::{Arithmetic, Reals, Words};
 pub use bounded::{Bounded, Bounds};
-pub use interpret::{Interpreter, RealValue, Value, interpret, interpret_real};
+pub use interpret::{Interpreter, RealValue, Value, interpret, interpret_real, interpret_with};
 
 pub use crate::mode::Mode;
 pub use storage::Overflow;
