@@ -120,13 +120,12 @@ pub fn hash(param: File, weights: File, options: &Options) -> u128 {
     hasher.finish128().as_u128()
 }
 
-/// One program for each target, with one set of constants.
+/// One program for each target, with one set of constants and tables.
 fn schedule_all(plan: &Plan, targets: &[&'static Target]) -> Vec<(&'static Target, Program)> {
     let mut constants = Constants::default();
-    let programs: Vec<_> = targets.iter().map(|target| (*target, schedule(plan, target, &mut constants))).collect();
-    let constants = constants.finish();
-    let complete = |(target, program)| (target, Program { constants: constants.clone(), ..program });
-    programs.into_iter().map(complete).collect()
+    let mut programs: Vec<_> = targets.iter().map(|target| (*target, schedule(plan, target, &mut constants))).collect();
+    constants.finish(programs.iter_mut().map(|(_, program)| program));
+    programs
 }
 
 /// Shapes are given for inputs only, precisions for layers that there are.

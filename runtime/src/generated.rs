@@ -38,6 +38,8 @@ pub enum Argument {
     Arena(usize),
     /// Among the constants.
     Constants(usize),
+    /// Among the tables of positions, which kernels trust.
+    Tables(usize),
     /// The caller's input with this number.
     Input(usize),
 }
@@ -68,6 +70,8 @@ pub unsafe fn call<const I: usize, const O: usize>(
 pub struct Program {
     /// Which.
     pub instruction_set: InstructionSet,
+    /// The tables of positions, aligned to 64 bytes.
+    pub tables: &'static [u8],
     /// The calls, in order.
     pub steps: &'static [Step],
 }
@@ -121,7 +125,7 @@ impl<M: Memory> Session<M> {
     /// When the options ask for an instruction set that this machine or the network lacks.
     ///
     /// # Safety
-    /// The steps' arguments lie within the memory and the constants.
+    /// The steps' arguments lie within the memory, the constants and the program's tables.
     pub unsafe fn new(memory: M, programs: &'static [Program], constants: &'static [u8], options: &Options) -> Self {
         let fits = |program: &&Program| match options.instruction_set {
             Some(wanted) => program.instruction_set == wanted && wanted.is_available(),
@@ -149,10 +153,10 @@ impl<M: Memory> Session<M> {
     /// # Safety
     /// The inputs are as long as the steps want them.
     pub unsafe fn run<const N: usize>(&mut self, inputs: &[*const u32]) {
-        let arena = self.memory.words();
+        let (arena, tables) = (self.memory.words(), self.program.tables.as_ptr().cast());
         for step in self.program.steps {
             // SAFETY: as promised here and when the session was made.
-            let buffers = unsafe { buffers::<N>(step, arena, self.constants, inputs) };
+            let buffers = unsafe { buffers::<N>(step, arena, self.constants, tables, inputs) };
             let call = Call { kernel: step.kernel, buffers: &buffers, tasks: step.tasks };
             #[cfg(feature = "std")]
             match &mut self.pool {
@@ -173,10 +177,10 @@ impl<M: Memory> Session<M> {
         inputs: &[*const u32],
         mut visit: impl FnMut(&'static Step, &Call<'_>),
     ) {
-        let arena = self.memory.words();
+        let (arena, tables) = (self.memory.words(), self.program.tables.as_ptr().cast());
         for step in self.program.steps {
             // SAFETY: as promised here and when the session was made.
-            let buffers = unsafe { buffers::<N>(step, arena, self.constants, inputs) };
+            let buffers = unsafe { buffers::<N>(step, arena, self.constants, tables, inputs) };
             visit(step, &Call { kernel: step.kernel, buffers: &buffers, tasks: step.tasks });
         }
     }
@@ -204,12 +208,14 @@ impl<M: Memory> Session<M> {
 /// Where a step's buffers lie.
 ///
 /// # Safety
-/// The offsets of its arguments lie within the arena and the constants, and there are as many inputs as it names.
+/// The offsets of its arguments lie within the arena, the constants and the tables, and there are as many inputs as it
+/// names.
 #[inline]
 unsafe fn buffers<const N: usize>(
     step: &Step,
     arena: *mut u32,
     constants: *const u32,
+    tables: *const u32,
     inputs: &[*const u32],
 ) -> [*mut u32; N] {
     debug_assert!(step.arguments.len() <= N, "{} has more arguments than were expected", step.name);
@@ -220,6 +226,8 @@ unsafe fn buffers<const N: usize>(
             Argument::Arena(offset) => unsafe { arena.add(offset) },
             // SAFETY: the same for the constants.
             Argument::Constants(offset) => unsafe { constants.add(offset).cast_mut() },
+            // SAFETY: the same for the tables.
+            Argument::Tables(offset) => unsafe { tables.add(offset).cast_mut() },
             Argument::Input(number) => inputs[number].cast_mut(),
         };
     }

@@ -56,6 +56,7 @@ fn arithmetic() -> Program {
         }],
         arena_words: 0,
         constants: constants.collect(),
+        tables: [].into(),
         inputs: vec![port("a", &[VECTORS, LANES]), port("type", &[VECTORS, LANES])],
         outputs: vec![port("vectors/all", &[VECTORS, instructions, LANES]), port("0", &[VECTORS, instructions])],
     }
@@ -86,7 +87,8 @@ fn formats() -> Program {
     let output = |format: &Format| port(format.text(), &[ELEMENTS / LANES, 4, LANES]);
     let outputs = narrow.iter().map(output).collect();
     let inputs = vec![port("in0", &[ELEMENTS])];
-    Program { kernels, steps, arena_words, constants: constants.into(), inputs, outputs }
+    let (constants, tables) = (constants.into(), [].into());
+    Program { kernels, steps, arena_words, constants, tables, inputs, outputs }
 }
 
 fn store(format: Format) -> Kernel {
@@ -151,6 +153,7 @@ fn control() -> Program {
         ],
         arena_words: 16 + ROWS * LANES,
         constants: [2.0_f32.to_bits(); 16].into_iter().collect(),
+        tables: [].into(),
         inputs: vec![port("in0", &[ROWS, LANES])],
         outputs: vec![output, extents],
     }

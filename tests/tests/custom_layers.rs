@@ -63,7 +63,8 @@ fn functions_of_the_users_compute_layers() {
 
 #[test]
 fn interpreters_call_functions_as_compiled_code_does() {
-    let read = |name: &str| std::fs::read(workspace().join("tests/models").join(name)).expect("it is in the repository");
+    let read =
+        |name: &str| std::fs::read(workspace().join("tests/models").join(name)).expect("it is in the repository");
     let (param, weights) = (read("custom.param"), read("custom.bin"));
     let file = |bytes| compile::File { path: "custom", bytes };
     let declared = |layer: &str, shapes: &[&[usize]]| CustomLayer {
@@ -77,7 +78,8 @@ fn interpreters_call_functions_as_compiled_code_does() {
     let input = std::array::from_fn(|i| (i * i % 17) as f32 - 5.0);
     let inputs = [input.iter().map(|value| value.to_bits()).collect()];
     let (out0, out1) = expected(&input);
-    let wanted = [out0, vec![out1]].map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+    // The functions' layers come before the last one.
+    let wanted = [vec![out1], out0].map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>());
     let values = interpret_with(&compiled.plan, &functions, &inputs);
     assert_eq!(values.into_iter().map(|value| value.words).collect::<Vec<_>>(), wanted);
     for (target, program) in &compiled.programs {

@@ -39,10 +39,10 @@ fn check(format: Format, stride: usize) {
         }
         let wanted = interpret(&plan, &inputs);
         for target in TARGETS {
-            let mut constants = Constants::default();
             let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let mut constants = Constants::default();
                 let mut program = schedule(&plan, target, &mut constants);
-                program.constants = constants.finish();
+                constants.finish([&mut program]);
                 sized(&program, interpret_program(&program, &inputs))
             }));
             checked += 1;

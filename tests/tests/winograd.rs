@@ -63,7 +63,7 @@ fn kernels_equal(layers: &[String], shape: &[usize], places: usize) {
         for target in TARGETS {
             let mut constants = Constants::default();
             let mut program = schedule(&plan, target, &mut constants);
-            program.constants = constants.finish();
+            constants.finish([&mut program]);
             let got = interpret_program(&program, &inputs);
             for (wanted, got) in wanted.iter().zip(&got) {
                 assert_eq!(wanted.words.len(), got.len());

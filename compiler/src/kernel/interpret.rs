@@ -31,11 +31,7 @@ pub fn interpret_program(program: &Program, inputs: &[Vec<u32>]) -> Vec<Vec<u32>
 ///
 /// # Panics
 /// When a function is missing.
-pub fn interpret_program_with(
-    program: &Program,
-    functions: &[CustomFunction],
-    inputs: &[Vec<u32>],
-) -> Vec<Vec<u32>> {
+pub fn interpret_program_with(program: &Program, functions: &[CustomFunction], inputs: &[Vec<u32>]) -> Vec<Vec<u32>> {
     // What no step has written yet must never be read: quiet NaNs make it show.
     const UNWRITTEN: u32 = 0x7fc0_dead;
     let mut arena = vec![UNWRITTEN; program.arena_words];
@@ -49,6 +45,7 @@ pub fn interpret_program_with(
             .map(|(argument, buffer)| match argument {
                 Argument::Arena(offset) => arena[*offset..offset + buffer.words()].to_vec(),
                 Argument::Constants(offset) => program.constants[*offset..offset + buffer.words()].to_vec(),
+                Argument::Tables(offset) => program.tables[*offset..offset + buffer.words()].to_vec(),
                 Argument::Input(i) => inputs[*i].clone(),
                 Argument::Output(i) => outputs[*i].clone(),
             })
@@ -67,7 +64,11 @@ pub fn interpret_program_with(
                     arena[*offset..offset + buffer.words()].copy_from_slice(&words);
                 }
                 Argument::Output(i) if buffer.writable => outputs[*i] = words,
-                Argument::Arena(_) | Argument::Output(_) | Argument::Constants(_) | Argument::Input(_) => {}
+                Argument::Arena(_)
+                | Argument::Output(_)
+                | Argument::Constants(_)
+                | Argument::Tables(_)
+                | Argument::Input(_) => {}
             }
         }
     }

@@ -153,7 +153,11 @@ impl Display for Program {
         };
         ports(f, "input", &self.inputs)?;
         ports(f, "output", &self.outputs)?;
-        writeln!(f, "arena of {} words, constants of {} words", self.arena_words, self.constants.len())?;
+        write!(f, "arena of {} words, constants of {} words", self.arena_words, self.constants.len())?;
+        if !self.tables.is_empty() {
+            write!(f, ", tables of {} words", self.tables.len())?;
+        }
+        writeln!(f)?;
         for (number, step) in self.steps.iter().enumerate() {
             let first = self.steps.iter().position(|other| other.callee == step.callee).unwrap_or(number);
             let shared =

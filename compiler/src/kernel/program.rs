@@ -12,8 +12,11 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// Words of the arena; it is aligned to 64 bytes and holds anything before the first call.
     pub arena_words: usize,
-    /// The packed constants, aligned to 64 bytes; the same for every target.
+    /// The packed constants, aligned to 64 bytes; the same for every target. Whatever they are, no access leaves its buffer.
     pub constants: Arc<[u32]>,
+    /// Positions that kernels look up and trust, aligned to 64 bytes; the same for every target. They are always a part of
+    /// the program, even where the constants are not.
+    pub tables: Arc<[u32]>,
     /// What the caller gives.
     pub inputs: Vec<Port>,
     /// What the caller gets.
@@ -84,6 +87,8 @@ pub enum Argument {
     Arena(usize),
     /// Among the constants.
     Constants(usize),
+    /// Among the tables.
+    Tables(usize),
     /// The caller's input with this number.
     Input(usize),
     /// The caller's output with this number.

@@ -1,16 +1,23 @@
 //! Checks that a kernel keeps the language's rules and that no access leaves its buffer.
 //!
-//! An index is bounded by the loops it comes from and by the tests around it. A position that comes from data is bounded
-//! only by a test, and kernels that use one without clamp it themselves: only accesses without such a position are checked.
+//! An index is bounded by the loops it comes from, by the tests around it, and, where it is looked up in a table that is
+//! known, by the entries. A position that comes from data is bounded only by a test, and kernels that use one without clamp
+//! it themselves: only accesses without such a position are checked.
 
-use super::{Address, Kernel, Op, Statement, Type, ValueId};
+use super::{Address, BufferId, Kernel, Op, Statement, Type, ValueId};
 use crate::instruction::Instruction;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 impl Kernel {
     /// Panics with a description when a rule is broken.
     pub fn verify(&self) {
-        let mut checker = Checker { kernel: self, known: vec![None; self.values.len()], facts: HashMap::new() };
+        self.verify_with(&[]);
+    }
+
+    /// The same where it is known what some buffers hold: tables of positions.
+    pub fn verify_with(&self, tables: &[(BufferId, &[u32])]) {
+        let known = vec![None; self.values.len()];
+        let mut checker = Checker { kernel: self, tables, known, facts: HashMap::new(), entries: HashMap::new() };
         checker.known[self.task.0] = Some(Known::Range(0, self.tasks as i64 - 1));
         checker.body(&self.body);
     }
@@ -40,9 +47,12 @@ impl Known {
 
 struct Checker<'k> {
     kernel: &'k Kernel,
+    tables: &'k [(BufferId, &'k [u32])],
     known: Vec<Option<Known>>,
     /// For scalars that say so: the indices that are within `0..extent` when they are true.
     facts: HashMap<ValueId, Vec<(ValueId, i64)>>,
+    /// For scalars from tables: the least and the greatest that they can be.
+    entries: HashMap<ValueId, (i64, i64)>,
 }
 
 impl Checker<'_> {
@@ -84,6 +94,21 @@ impl Checker<'_> {
             let (name, all) = (&buffer.name, buffer.elements);
             self.fail(&format!("an access to {low}..={high} + {elements} of {name} ({all} elements)"));
         }
+    }
+
+    /// The least and the greatest entry that a load from a table can give; its accesses have been checked.
+    fn entries(&self, address: &Address) -> Option<(i64, i64)> {
+        let (_, words) = self.tables.iter().find(|(buffer, _)| *buffer == address.buffer)?;
+        let mut places = BTreeSet::from([address.offset]);
+        for (value, stride) in &address.terms {
+            let Known::Range(from, to) = self.known(*value) else { return None };
+            places = places.iter().flat_map(|at| (from..=to).map(move |i| at + i * stride)).collect();
+        }
+        let entry = |at: &i64| i64::from(words[*at as usize].cast_signed());
+        places
+            .iter()
+            .map(|at| (entry(at), entry(at)))
+            .reduce(|(low, high), (other, _)| (low.min(other), high.max(other)))
     }
 
     fn body(&mut self, body: &[Statement]) {
@@ -150,11 +175,16 @@ impl Checker<'_> {
         }
     }
 
-    fn op(&self, value: ValueId, op: &Op) -> Known {
+    fn op(&mut self, value: ValueId, op: &Op) -> Known {
         let ty = self.kernel.values[value.0];
         match op {
             Op::Constant(_) => {}
-            Op::Load(address) => self.access(address, self.words(value)),
+            Op::Load(address) => {
+                self.access(address, self.words(value));
+                if let (Type::Scalar, Some(entries)) = (ty, self.entries(address)) {
+                    self.entries.insert(value, entries);
+                }
+            }
             Op::Broadcast(address) => self.access(address, 1),
             Op::Splat(scalar) => self.expect(*scalar, Type::Scalar),
             Op::Apply(instruction, operands) => {
@@ -176,7 +206,7 @@ impl Checker<'_> {
             }
             Op::IndexFrom(scalar) => {
                 self.expect(*scalar, Type::Scalar);
-                return Known::Data;
+                return self.entries.get(scalar).map_or(Known::Data, |(low, high)| Known::Range(*low, *high));
             }
         }
         Known::Words

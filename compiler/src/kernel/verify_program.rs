@@ -4,8 +4,10 @@
 //! The arena is walked step by step, a line of 64 bytes at a time: each line knows the buffer that was written there last.
 //! A buffer is a run of lines, so two that lie alike and are alive together pass for one; that no two such are ever made
 //! is what the placing of buffers sees to. Which words of a buffer a step writes is the business of its kernel.
+//!
+//! A kernel that looks positions up is verified once more with the tables it is given.
 
-use super::{Argument, Buffer, Program, Step};
+use super::{Argument, Buffer, BufferId, Callee, Program, Step};
 
 /// Words in a line of 64 bytes; buffers in the arena begin with one, and share none.
 const LINE: usize = 16;
@@ -26,16 +28,17 @@ struct Memory {
 }
 
 impl Program {
-    /// Panics with a description when steps don't fit together; so many words of constants are there.
-    pub fn verify(&self, constants: usize) {
+    /// Panics with a description when steps don't fit together; so many words of constants are there, and these tables.
+    pub fn verify(&self, constants: usize, tables: &[u32]) {
         let lines = vec![None; self.arena_words.div_ceil(LINE)];
         let mut memory = Memory { lines, outputs: vec![false; self.outputs.len()] };
         for (number, step) in self.steps.iter().enumerate() {
             let buffers = self.buffers(step);
             assert_eq!(step.arguments.len(), buffers.len(), "{}: an argument for every buffer", step.name);
             for (argument, buffer) in step.arguments.iter().zip(buffers) {
-                self.check_room(step, *argument, buffer, constants);
+                self.check_room(step, *argument, buffer, constants, tables.len());
             }
+            self.check_tables(step, tables);
             self.check_apart(step);
             let arguments = || step.arguments.iter().zip(buffers);
             for (argument, buffer) in arguments().filter(|(_, buffer)| !buffer.writable) {
@@ -51,11 +54,12 @@ impl Program {
     }
 
     /// A buffer lies within the memory it is in, and only what may be written is.
-    fn check_room(&self, step: &Step, argument: Argument, buffer: &Buffer, constants: usize) {
+    fn check_room(&self, step: &Step, argument: Argument, buffer: &Buffer, constants: usize, tables: usize) {
         let words = |shape: &[usize]| shape.iter().product::<usize>();
         let (room, from, writable, place) = match argument {
             Argument::Arena(at) => (self.arena_words, at, true, "the arena"),
             Argument::Constants(at) => (constants, at, false, "the constants"),
+            Argument::Tables(at) => (tables, at, false, "the tables"),
             Argument::Input(number) => (words(&self.inputs[number].shape), 0, false, "the input"),
             Argument::Output(number) => (words(&self.outputs[number].shape), 0, true, "the output"),
         };
@@ -63,6 +67,20 @@ impl Program {
         assert!(end <= room, "{}: {name} ends at word {end} of {room} of {place}", step.name);
         assert!(from.is_multiple_of(LINE), "{}: {name} begins within a line of {place}", step.name);
         assert!(writable || !buffer.writable, "{}: {name} is written among {place}", step.name);
+    }
+
+    /// No position that a step's kernel looks up leads out of a buffer.
+    fn check_tables(&self, step: &Step, tables: &[u32]) {
+        let arguments = step.arguments.iter().zip(self.buffers(step)).enumerate();
+        let looked_up: Vec<(BufferId, &[u32])> = arguments
+            .filter_map(|(number, (argument, buffer))| match argument {
+                Argument::Tables(at) => Some((BufferId(number), &tables[*at..at + buffer.words()])),
+                Argument::Arena(_) | Argument::Constants(_) | Argument::Input(_) | Argument::Output(_) => None,
+            })
+            .collect();
+        if let (Callee::Kernel(kernel), false) = (&step.callee, looked_up.is_empty()) {
+            self.kernels[*kernel].verify_with(&looked_up);
+        }
     }
 
     /// What a step writes overlaps nothing else that it touches.
@@ -75,9 +93,14 @@ impl Program {
                         run(*a, buffer.words()).overlaps(run(*b, other_buffer.words()))
                     }
                     (Argument::Output(a), Argument::Output(b)) => a == b,
-                    (Argument::Arena(_) | Argument::Output(_) | Argument::Constants(_) | Argument::Input(_), _) => {
-                        false
-                    }
+                    (
+                        Argument::Arena(_)
+                        | Argument::Output(_)
+                        | Argument::Constants(_)
+                        | Argument::Tables(_)
+                        | Argument::Input(_),
+                        _,
+                    ) => false,
                 };
                 assert!(i == j || !overlap, "{}: {} lies over {}", step.name, buffer.name, other_buffer.name);
             }
@@ -104,7 +127,7 @@ impl Program {
                 let (name, written) = (&self.outputs[number].name, memory.outputs[number]);
                 assert!(written, "{} reads output {name}, which no step has written", step.name);
             }
-            Argument::Constants(_) | Argument::Input(_) => {}
+            Argument::Constants(_) | Argument::Tables(_) | Argument::Input(_) => {}
         }
     }
 }
@@ -117,7 +140,9 @@ impl Memory {
                 self.lines[run.first..run.first + run.lines].fill(Some((run, step)));
             }
             Argument::Output(number) => self.outputs[number] = true,
-            Argument::Constants(_) | Argument::Input(_) => unreachable!("these are never written"),
+            Argument::Constants(_) | Argument::Tables(_) | Argument::Input(_) => {
+                unreachable!("these are never written")
+            }
         }
     }
 }
@@ -164,6 +189,7 @@ mod tests {
             steps: steps.iter().enumerate().map(step).collect(),
             arena_words: 2 * WORDS,
             constants: [].into(),
+            tables: [].into(),
             inputs: vec![port("in0")],
             outputs: vec![port("out0")],
         }
@@ -172,7 +198,7 @@ mod tests {
     /// What the verifier complains of.
     fn complaint(steps: &[(Argument, Argument)]) -> String {
         let program = copies(steps);
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| program.verify(WORDS))) else { return String::new() };
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| program.verify(WORDS, &[]))) else { return String::new() };
         panic.downcast_ref::<String>().expect("a panic with a text").clone()
     }
 

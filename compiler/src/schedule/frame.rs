@@ -134,8 +134,10 @@ impl Frame {
 
     fn looked_up(&mut self, coordinate: &Coordinate, table: &[i64]) -> ValueId {
         let (buffer, words) = self.tables.get_or_insert_with(|| (self.builder.input("tables", 0), Vec::new()));
-        let entries: Vec<u32> =
-            table.iter().map(|entry| i32::try_from(*entry).expect("positions fit 31 bits") as u32).collect();
+        // Lanes behind the last iteration are looked up as well.
+        let furthest = coordinate.iterations().into_iter().max().unwrap_or(0);
+        let position = |i| i32::try_from(entry(table, i)).expect("positions fit 31 bits").cast_unsigned();
+        let entries: Vec<u32> = (0..table.len().max(furthest + 1)).map(position).collect();
         let at = words.windows(entries.len()).position(|window| window == entries).unwrap_or_else(|| {
             words.extend(&entries);
             words.len() - entries.len()

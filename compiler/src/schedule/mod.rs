@@ -117,9 +117,10 @@ impl Scheduler<'_> {
         let shape = &self.graph().tensor(home.tensor).shape;
         match self.homes.get(&home) {
             Some(Location::Known(Argument::Input(_) | Argument::Output(_))) => shape.iter().product(),
-            Some(Location::Known(Argument::Arena(_) | Argument::Constants(_)) | Location::Arena(_)) | None => {
-                self.forms.layout(home).words(shape)
-            }
+            Some(
+                Location::Known(Argument::Arena(_) | Argument::Constants(_) | Argument::Tables(_)) | Location::Arena(_),
+            )
+            | None => self.forms.layout(home).words(shape),
         }
     }
 
@@ -136,7 +137,7 @@ impl Scheduler<'_> {
                 self.homes.insert(home, Location::Known(Argument::Input(number)));
             }
             (Source::Constant(words), Form::Dense) => {
-                let at = self.constants.place(Key::Tensor(home.tensor), self.format(home), |_| words.to_vec());
+                let at = self.constants.place(Key::Tensor(home.tensor), self.format(home), || words.to_vec());
                 self.homes.insert(home, Location::Known(Argument::Constants(at)));
             }
             (Source::Input | Source::Constant(_) | Source::Computed, _) => {
@@ -247,9 +248,9 @@ impl Scheduler<'_> {
             })
             .collect();
         let (inputs, outputs) = ports(&self.plan.graph);
-        let constants = std::sync::Arc::from([]);
-        let program = Program { kernels: self.kernels, steps, arena_words, constants, inputs, outputs };
-        program.verify(self.constants.words());
+        let (constants, tables) = (std::sync::Arc::from([]), std::sync::Arc::from([]));
+        let program = Program { kernels: self.kernels, steps, arena_words, constants, tables, inputs, outputs };
+        program.verify(self.constants.words(), self.constants.tables());
         program
     }
 }

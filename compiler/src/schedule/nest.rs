@@ -196,7 +196,7 @@ impl Scheduler<'_> {
         let (location, format) = if self.is_constant(weight) {
             let key = Key::Packed(number, contraction.weight, contraction.channel);
             let format = plan.formats[weight.0];
-            let at = self.constants.place(key, format, |_| contraction.pack(&plan.graph, nest));
+            let at = self.constants.place(key, format, || contraction.pack(&plan.graph, nest));
             (Location::Known(Argument::Constants(at)), format)
         } else {
             (self.pack_at_run_time(nest, &places[contraction.weight], &position, elements), Format::Word)
@@ -310,7 +310,7 @@ impl Scheduler<'_> {
         let elements = position.last_word().next_multiple_of(place::BLOCK);
         let tensor = nest.reads[read].tensor;
         let format = plan.formats[tensor.0];
-        let at = self.constants.place(Key::Packed(number, read, axis), format, |_| {
+        let at = self.constants.place(Key::Packed(number, read, axis), format, || {
             let Source::Constant(from) = &plan.graph.tensor(tensor).source else { panic!("only constants are packed") };
             place::pack(from, &place.position, &position, &extents, elements)
         });
@@ -372,11 +372,7 @@ impl Scheduler<'_> {
         let mut arguments = buffers.locations;
         if let Some((buffer, words)) = tables {
             assert_eq!(buffer.0, arguments.len(), "tables come last");
-            let at = self.constants.place(Key::Table(words), Format::Word, |key| match key {
-                Key::Table(words) => words.clone(),
-                Key::Tensor(_) | Key::Packed(..) => unreachable!("the key is a table"),
-            });
-            arguments.push(Location::Known(Argument::Constants(at)));
+            arguments.push(Location::Known(Argument::Tables(self.constants.table(words))));
             how += "; by a table of places";
         }
         self.step(name, how, kernel, arguments);

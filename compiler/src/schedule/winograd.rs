@@ -185,7 +185,7 @@ impl Scheduler<'_> {
         let position = products.packed_over(&extents, axis::PARALLEL);
         let words = position.last_word().next_multiple_of(BLOCK);
         let key = Key::Packed(number, tiles.window.weight, Window::CHANNEL);
-        let at = self.constants.place(key, Format::Word, |_| {
+        let at = self.constants.place(key, Format::Word, || {
             let weights = tiles.winograd.weights(&plan.graph, nest);
             let weights: Vec<u32> = weights.into_iter().map(|weight| (weight as f32).to_bits()).collect();
             let Window { inputs, outputs, .. } = tiles.window;

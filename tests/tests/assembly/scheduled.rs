@@ -24,6 +24,7 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
             .map(|(argument, buffer)| match argument {
                 Argument::Arena(offset) => arena[*offset..offset + buffer.words()].to_vec(),
                 Argument::Constants(offset) => program.constants[*offset..offset + buffer.words()].to_vec(),
+                Argument::Tables(offset) => program.tables[*offset..offset + buffer.words()].to_vec(),
                 Argument::Input(i) => inputs[*i].clone(),
                 Argument::Output(i) => outputs[*i].clone(),
             })
@@ -39,7 +40,11 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
                     arena[*offset..offset + buffer.words()].copy_from_slice(&words);
                 }
                 Argument::Output(i) if buffer.writable => outputs[*i] = words,
-                Argument::Arena(_) | Argument::Output(_) | Argument::Constants(_) | Argument::Input(_) => {}
+                Argument::Arena(_)
+                | Argument::Output(_)
+                | Argument::Constants(_)
+                | Argument::Tables(_)
+                | Argument::Input(_) => {}
             }
         }
     }

@@ -192,6 +192,7 @@ fn peak(target: &Target, threads: usize) -> Program {
         }],
         arena_words: 0,
         constants: std::sync::Arc::from([]),
+        tables: std::sync::Arc::from([]),
         inputs: vec![port("factor", 16)],
         outputs: vec![port("sums", threads * SUMS * 16)],
     }

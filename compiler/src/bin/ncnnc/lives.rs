@@ -30,7 +30,7 @@ pub fn lives(program: &Program) -> Vec<Life> {
         let in_arena = || {
             step.arguments.iter().zip(buffers).filter_map(|(argument, buffer)| match argument {
                 Argument::Arena(offset) => Some((*offset * 4, buffer)),
-                Argument::Constants(_) | Argument::Input(_) | Argument::Output(_) => None,
+                Argument::Constants(_) | Argument::Tables(_) | Argument::Input(_) | Argument::Output(_) => None,
             })
         };
         for (offset, buffer) in in_arena().filter(|(_, buffer)| !buffer.writable) {

@@ -167,6 +167,7 @@ pub(super) fn driver<M: Module>(
     functions: &mut Functions<M>,
     name: &str,
     program: &Program,
+    tables: Option<DataId>,
     kernels: &[FuncId],
     step: FuncId,
 ) -> FuncId {
@@ -178,6 +179,10 @@ pub(super) fn driver<M: Module>(
         let bytes = (BUFFERS + POINTER * most) as u32;
         let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 4));
         let work = b.ins().stack_addr(I64, slot, 0);
+        let tables = tables.map(|tables| {
+            let tables = module.declare_data_in_func(tables, b.func);
+            b.ins().symbol_value(I64, tables)
+        });
         let step_function = module.declare_func_in_func(step, b.func);
         let mut references: Vec<Option<FuncRef>> = vec![None; kernels.len()];
         for step in &program.steps {
@@ -187,7 +192,7 @@ pub(super) fn driver<M: Module>(
             let address = b.ins().func_addr(I64, kernel);
             b.ins().stack_store(I64, address, slot, 0);
             for (at, argument) in step.arguments.iter().enumerate() {
-                let pointer = pointer(b, parameters, *argument);
+                let pointer = pointer(b, parameters, tables, *argument);
                 b.ins().stack_store(I64, pointer, slot, (BUFFERS + POINTER * at) as i32);
             }
             let tasks = b.ins().iconst(I64, program.kernels[number].tasks as i64);
@@ -204,14 +209,18 @@ fn kernel_number(step: &Step) -> usize {
     }
 }
 
-/// Where a buffer lies, given the driver's parameters.
-fn pointer(b: &mut FunctionBuilder, parameters: &[Value], argument: Argument) -> Value {
+/// Where a buffer lies, given the driver's parameters and where the tables are, if there are any.
+fn pointer(b: &mut FunctionBuilder, parameters: &[Value], tables: Option<Value>, argument: Argument) -> Value {
     let [arena, weights, inputs, outputs, ..] = parameters else { unreachable!("six parameters") };
     let (table, number) = match argument {
         Argument::Arena(0) => return *arena,
         Argument::Constants(0) => return *weights,
         Argument::Arena(words) => return b.ins().iadd_imm_s(*arena, 4 * words as i64),
         Argument::Constants(words) => return b.ins().iadd_imm_s(*weights, 4 * words as i64),
+        Argument::Tables(words) => {
+            let tables = tables.expect("there are tables where one is an argument");
+            return b.ins().iadd_imm_s(tables, 4 * words as i64);
+        }
         Argument::Input(number) => (*inputs, number),
         Argument::Output(number) => (*outputs, number),
     };

@@ -47,8 +47,8 @@ pub(super) fn header(network: &Network) -> String {
     }
     if network.weights == Weights::External {
         line(&format!(
-            "/* 1 when these are the network's weights, whole and aligned; otherwise 0. Nothing but weights for which this is 1\n   \
-             may be given to the functions below: they trust the positions in them. */\n\
+            "/* 1 when these are the network's weights, whole and aligned; otherwise 0. With others of this size and alignment the\n   \
+             functions below compute something else, but stay within their buffers. */\n\
              int {name}_check_weights(const void *weights, size_t bytes);\n"
         ));
     }

@@ -25,7 +25,7 @@ use cranelift_codegen::Context;
 use cranelift_codegen::ir::types::F32;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature};
 use cranelift_frontend::FunctionBuilder;
-use cranelift_module::{DataDescription, FuncId, Linkage, Module, default_libcall_names};
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use driver::{Functions, signature};
 use kernel::Style;
@@ -116,7 +116,7 @@ impl<'a> Network<'a> {
 
     /// The packed constants, as they stand in memory.
     pub fn weights(&self) -> Vec<u8> {
-        self.first().constants.iter().flat_map(|word| word.to_le_bytes()).collect()
+        words_as_bytes(&self.first().constants)
     }
 
     /// The C header.
@@ -183,17 +183,7 @@ impl<'a> Network<'a> {
         let execute = define_listed(module, self, platform, listing);
         let data = match self.weights {
             Weights::External => None,
-            Weights::Included => {
-                let name = format!("{}_weights", self.name);
-                let data = module.declare_data(&name, Linkage::Local, false, false).expect("declared once");
-                let mut description = DataDescription::new();
-                // An object of no bytes has no place.
-                let bytes = if self.first().constants.is_empty() { vec![0; 4] } else { self.weights() };
-                description.define(bytes.into_boxed_slice());
-                description.set_align(ALIGNMENT as u64);
-                module.define_data(data, &description).expect("defined once");
-                Some(data)
-            }
+            Weights::Included => Some(define_words(module, &format!("{}_weights", self.name), &self.first().constants)),
         };
         let mut functions = Functions::new(module, platform, self.name, listing);
         driver::entries(&mut functions, self, execute, data);
@@ -216,6 +206,22 @@ impl Interface {
         let visible = (0..ports.len()).filter(|number| !is_extents(number));
         Self { outputs: visible.flat_map(|number| [Some(number), ports[number].extents]).flatten().collect() }
     }
+}
+
+fn words_as_bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Puts words that are only read among the module's data.
+fn define_words<M: Module>(module: &mut M, name: &str, words: &[u32]) -> DataId {
+    let data = module.declare_data(name, Linkage::Local, false, false).expect("declared once");
+    let mut description = DataDescription::new();
+    // An object of no bytes has no place.
+    let bytes = if words.is_empty() { vec![0; 4] } else { words_as_bytes(words) };
+    description.define(bytes.into_boxed_slice());
+    description.set_align(ALIGNMENT as u64);
+    module.define_data(data, &description).expect("defined once");
+    data
 }
 
 /// The hash by which packed weights are known again.
@@ -285,6 +291,8 @@ fn define_listed<M: Module>(
 ) -> FuncId {
     let targets: Vec<_> = network.programs.iter().map(|(target, _)| *target).collect();
     assert_eq!(targets, platform.targets(), "{}: compiled for another platform", network.name);
+    let tables = &network.first().tables;
+    let tables = (!tables.is_empty()).then(|| define_words(module, &format!("{}_tables", network.name), tables));
     let mut functions = Functions::new(module, platform, network.name, listing);
     let task = driver::task(&mut functions);
     let step = driver::step(&mut functions, task);
@@ -292,7 +300,7 @@ fn define_listed<M: Module>(
     for (target, program) in network.programs {
         let kernels = kernels(&mut functions, target, program);
         let name = format!("execute_{}", target.name);
-        drivers.push((target.name, driver::driver(&mut functions, &name, program, &kernels, step)));
+        drivers.push((target.name, driver::driver(&mut functions, &name, program, tables, &kernels, step)));
     }
     match &drivers[..] {
         [(_, only)] => *only,

@@ -1,4 +1,4 @@
-//! Knowing external weights again: kernels trust the positions in them, so that other words would lead them astray.
+//! Knowing external weights again: damaged ones, and those of another network, are refused.
 
 use super::ALIGNMENT;
 use super::driver::{Functions, signature};

@@ -50,16 +50,18 @@ pub enum Weights {
     Included,
     /// The caller gives them.
     RunTime {
-        /// Their hash: other words than these, among them positions in buffers, would make kernels leave their buffers.
+        /// Their hash: other words than these are another network's.
         hash: u128,
     },
 }
 
 /// The file that [`Module::constants`] names: words in little-endian order.
 pub fn pack(programs: &[(&'static Target, Program)]) -> Vec<u8> {
-    programs
-        .first()
-        .map_or(Vec::new(), |(_, program)| program.constants.iter().flat_map(|word| word.to_le_bytes()).collect())
+    programs.first().map_or(Vec::new(), |(_, program)| words_as_bytes(&program.constants))
+}
+
+fn words_as_bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// The code.
@@ -67,6 +69,7 @@ pub fn emit(module: &Module) -> TokenStream {
     let (_, first) = module.programs.first().expect("there is always the portable target");
     for (target, program) in module.programs {
         assert_eq!(program.constants, first.constants, "{}: constants are the same everywhere", target.name);
+        assert_eq!(program.tables, first.tables, "{}: tables are the same everywhere", target.name);
         assert_eq!(program.inputs, first.inputs, "{}: inputs are the same everywhere", target.name);
         assert_eq!(program.outputs, first.outputs, "{}: outputs are the same everywhere", target.name);
     }
@@ -88,6 +91,9 @@ pub fn emit(module: &Module) -> TokenStream {
         },
         Weights::RunTime { .. } => TokenStream::new(),
     };
+    // As text, numbers would take the Rust compiler long where there are many.
+    let tables = words_as_bytes(&first.tables);
+    let (tables, table_bytes) = (Literal::byte_string(&tables), Literal::usize_unsuffixed(tables.len()));
     // Tokens carry no comments, so no `unsafe` can be documented with one.
     let lints = quote!(clippy::all, clippy::pedantic, clippy::undocumented_unsafe_blocks, unused, non_snake_case);
     quote! {
@@ -98,6 +104,7 @@ pub fn emit(module: &Module) -> TokenStream {
             compile_error!("networks are not supported yet on machines whose words are big-endian");
             use ::ncnnc::generated as __generated;
             #constants
+            static TABLES: __generated::Aligned<[u8; #table_bytes]> = __generated::Aligned(*#tables);
             static PROGRAMS: &[__generated::Program] = &[#(#table),*];
             #implementation
             #(#functions)*
@@ -198,7 +205,9 @@ fn program(target: &Target, program: &Program, names: &[Ident], calls: &[&Custom
     });
     quote! {
         #cfg
-        __generated::Program { instruction_set: ::ncnnc::InstructionSet::#set, steps: &[#(#steps),*] }
+        __generated::Program {
+            instruction_set: ::ncnnc::InstructionSet::#set, tables: &TABLES.0, steps: &[#(#steps),*]
+        }
     }
 }
 
@@ -206,6 +215,7 @@ fn argument(argument: Argument, memory: &Memory) -> TokenStream {
     let (place, at) = match argument {
         Argument::Arena(offset) => (quote!(Arena), offset),
         Argument::Constants(offset) => (quote!(Constants), offset),
+        Argument::Tables(offset) => (quote!(Tables), offset),
         Argument::Input(number) => (quote!(Input), number),
         // Outputs lie behind the arena.
         Argument::Output(number) => (quote!(Arena), memory.outputs[number]),
