@@ -17,6 +17,14 @@ const MOST_ELEMENTS: usize = 1 << 31;
 /// Iterations of one nest. A minute of every core of a large machine; no layer of a known network has a thousandth.
 const MOST_ITERATIONS: usize = 1 << 44;
 
+/// Iterations along one axis. Positions along it are tabulated when it is scheduled, so that more would take minutes and
+/// gigabytes; the largest image of a known network has a thousandth.
+const MOST_ALONG_AN_AXIS: usize = 1 << 22;
+
+/// Terms that one element may be made of, which are tabulated as well where they are no products: a norm over the 16
+/// channels of a group at 1024x1024.
+const MOST_TERMS: usize = 1 << 24;
+
 /// Operations one layer may become.
 const MOST_OPERATIONS: usize = 1 << 16;
 
@@ -184,6 +192,17 @@ impl Lowering<'_> {
                 return Err(self
                     .error(format!("the layer would take more than {MOST_ITERATIONS} steps"))
                     .code(Code::Size));
+            }
+            if let Some(axis) = nest.axes().find(|axis| axis.extent > MOST_ALONG_AN_AXIS) {
+                let (name, extent) = (axis.name, axis.extent);
+                let message =
+                    format!("the layer would take {extent} steps along {name}, more than {MOST_ALONG_AN_AXIS}");
+                return Err(self.error(message).code(Code::Size));
+            }
+            let terms = nest.reduction.iter().flat_map(|reduction| &reduction.axes).map(|axis| axis.extent);
+            if terms.product::<usize>() > MOST_TERMS {
+                let message = format!("an element would be made of more than {MOST_TERMS} others");
+                return Err(self.error(message).code(Code::Size));
             }
         }
         Ok(())

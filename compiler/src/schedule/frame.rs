@@ -40,6 +40,11 @@ impl Coordinate {
         self
     }
 
+    /// The last iteration the axis takes here.
+    fn furthest(&self) -> usize {
+        self.constant + self.loops.iter().map(|(_, step, count)| step * (count - 1)).sum::<usize>()
+    }
+
     /// Every iteration the axis takes here.
     fn iterations(&self) -> Vec<usize> {
         let mut all = vec![self.constant];
@@ -135,9 +140,8 @@ impl Frame {
     fn looked_up(&mut self, coordinate: &Coordinate, table: &[i64]) -> ValueId {
         let (buffer, words) = self.tables.get_or_insert_with(|| (self.builder.input("tables", 0), Vec::new()));
         // Lanes behind the last iteration are looked up as well.
-        let furthest = coordinate.iterations().into_iter().max().unwrap_or(0);
         let position = |i| i32::try_from(entry(table, i)).expect("positions fit 31 bits").cast_unsigned();
-        let entries: Vec<u32> = (0..table.len().max(furthest + 1)).map(position).collect();
+        let entries: Vec<u32> = (0..table.len().max(coordinate.furthest() + 1)).map(position).collect();
         let at = words.windows(entries.len()).position(|window| window == entries).unwrap_or_else(|| {
             words.extend(&entries);
             words.len() - entries.len()
@@ -206,9 +210,15 @@ impl Frame {
     fn reach(&self, guard: &Guard) -> Reach {
         let (mut low, mut high) = (guard.offset, guard.offset);
         for (steps, coordinate) in guard.axes.iter().zip(&self.coordinates).filter(|(steps, _)| !steps.is_empty()) {
-            let values = coordinate.iterations().into_iter().map(|i| entry(steps, i));
-            low += values.clone().min().unwrap_or(0);
-            high += values.max().unwrap_or(0);
+            let (least, most) = if even_stride(steps, coordinate).is_some() {
+                let ends = [entry(steps, coordinate.constant), entry(steps, coordinate.furthest())];
+                (ends[0].min(ends[1]), ends[0].max(ends[1]))
+            } else {
+                let values = coordinate.iterations().into_iter().map(|i| entry(steps, i));
+                (values.clone().min().unwrap_or(0), values.max().unwrap_or(0))
+            };
+            low += least;
+            high += most;
         }
         let extent = guard.extent as i64;
         match (low, high) {
@@ -238,8 +248,20 @@ impl Frame {
     }
 }
 
+/// The distance between all neighbours in a table, if there is one and the coordinate stays within the table. Nearly all
+/// tables are like that, however long; nothing has to be tried out on them.
+fn even_stride(table: &[i64], coordinate: &Coordinate) -> Option<i64> {
+    let stride = table.get(1)? - table[0];
+    (coordinate.furthest() < table.len() && table.windows(2).all(|pair| pair[1] - pair[0] == stride)).then_some(stride)
+}
+
 /// The stride of each loop of the coordinate, if the table is a sum of strides over them.
 fn strides(coordinate: &Coordinate, table: &[i64]) -> Option<Vec<i64>> {
+    if let Some(stride) = even_stride(table, coordinate) {
+        let strides =
+            coordinate.loops.iter().map(|(_, step, count)| if *count > 1 { stride * *step as i64 } else { 0 });
+        return Some(strides.collect());
+    }
     let start = entry(table, coordinate.constant);
     let strides: Vec<i64> = coordinate
         .loops

@@ -4,7 +4,7 @@
 
 use super::frame::{Coordinate, Frame, Operand};
 use super::lanes::fold;
-use super::place::{BLOCK, Position};
+use super::place::{BLOCK, Guard, Position};
 use crate::expression::Expression;
 use crate::graph::{Combine, Reduction};
 use crate::instruction::Instruction;
@@ -221,29 +221,23 @@ impl Loops<'_> {
 
     /// Runs of iterations of an axis during which the same guards can trip.
     fn segments(&self, axis: usize) -> Vec<Range<usize>> {
-        let guards: Vec<_> = self
-            .reads
-            .iter()
-            .flat_map(|read| &read.position.guards)
-            .filter(|guard| !guard.axes[axis].is_empty())
-            .collect();
-        let trips = |i: usize| -> Vec<bool> {
-            guards
-                .iter()
-                .map(|guard| {
-                    let others = guard.axes.iter().enumerate().filter(|(other, _)| *other != axis);
-                    let (mut low, mut high) = (guard.offset + guard.axes[axis][i], guard.offset + guard.axes[axis][i]);
-                    for (_, steps) in others {
-                        low += steps.iter().min().unwrap_or(&0);
-                        high += steps.iter().max().unwrap_or(&0);
-                    }
-                    low < 0 || high >= guard.extent as i64
-                })
-                .collect()
+        let guards = self.reads.iter().flat_map(|read| &read.position.guards);
+        // The iterations in which a guard can't trip, whatever the other axes do.
+        let safe = |guard: &Guard| {
+            let others = || guard.axes.iter().enumerate().filter(|(other, _)| *other != axis).map(|(_, steps)| steps);
+            let least: i64 = others().map(|steps| steps.iter().min().unwrap_or(&0)).sum();
+            let most: i64 = others().map(|steps| steps.iter().max().unwrap_or(&0)).sum();
+            -guard.offset - least..guard.extent as i64 - guard.offset - most
         };
+        let guards: Vec<(&[i64], Range<i64>)> = guards
+            .filter(|guard| !guard.axes[axis].is_empty())
+            .map(|guard| (&guard.axes[axis][..], safe(guard)))
+            .collect();
+        let differs =
+            |i: usize| guards.iter().any(|(steps, safe)| safe.contains(&steps[i]) != safe.contains(&steps[i - 1]));
         let extent = self.extents[axis];
         let mut cuts = vec![0];
-        cuts.extend((1..extent).filter(|i| !guards.is_empty() && trips(*i) != trips(i - 1)));
+        cuts.extend((1..extent).filter(|i| differs(*i)));
         cuts.push(extent);
         if cuts.len() > MOST_SEGMENTS + 1 {
             cuts = vec![0, extent];
