@@ -3,6 +3,8 @@
 //! Left out, and counted in what is printed: layers that are quantised (parameter 8 of the convolutions and inner
 //! products, parameter 18 of Gemm, MultiHeadAttention and SDPA) and cases with an input that is never fed (the empty
 //! cache of keys and values). Of the networks with drawn weights only the small ones, unless `NCNNC_FULL=1`.
+//!
+//! `tests/random_cases.py` draws further cases, networks of a few layers each, and says how to run them.
 
 use ncnnc_compiler::ncnn::{Layer, Model};
 use ncnnc_compiler::ops;

@@ -34,6 +34,8 @@ const OPERATIONS: [(&str, bool, Formula); 19] = [
     ("rremainder", true, |e, a, b| e.call(Function::Remainder, &[a, b])),
 ];
 
+/// C's `pow`, which is what ncnn computes of the elements that fill no vector. Of those that do, it takes
+/// `exp(b log(a))`: for a negative base or one of 0 there is no sense in the result (-2 cubed is 2.4e38).
 fn power(e: &mut Expression, a: NodeId, b: NodeId) -> NodeId {
     e.call(Function::Power, &[a, b])
 }
