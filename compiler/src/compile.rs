@@ -103,7 +103,9 @@ fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
     let Overflow { layer, tensor, numbers } = overflow;
     let (all, format) = (plan.graph.tensor(*tensor).elements(), plan.formats[tensor.0].text());
     let message = format!("{numbers} of {all} weights are too large for {format} and become infinite");
-    Diagnostic::warning(message).layer(layer).hint(format!("`precision({layer:?}) = f32;` keeps them as they are"))
+    Diagnostic::warning(message).layer(layer).hint(format!(
+        "`precision({layer:?}) = f32;` keeps them as they are; with the command, `--precision '{layer}=f32'`"
+    ))
 }
 
 /// The model's hash: of its files and the options, of everything that decides what is computed.

@@ -120,6 +120,15 @@ fn a_model_is_shown() {
     let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
     assert_eq!(value["layers"][1]["macs"], 4 * 3 * 3 * 3 * 64);
     assert_eq!(value["outputs"][0]["shape"], serde_json::json!([4]));
+    let bytes = |options: &[&str]| {
+        let line = [&["inspect", "small.param", "--message-format", "json"], options].concat();
+        let value: serde_json::Value = serde_json::from_slice(&ncnnc(folder.path(), &line).stdout).expect("JSON");
+        let of = |key| value["programs"][0][key].as_u64().expect("a number of bytes");
+        (of("code_bytes"), of("constants_bytes"))
+    };
+    let (whole, narrow) = (bytes(&[]), bytes(&["--precision", "co*=f16"]));
+    assert!(whole.0 > 0 && narrow.1 < whole.1, "{whole:?} {narrow:?}");
+    assert_eq!(bytes(&["--precision", "conv=f32", "--precision", "f16"]), whole, "a layer's own format goes first");
 }
 
 #[test]
@@ -169,6 +178,8 @@ fn what_cannot_be_done_is_refused() {
             "inspect small.param --input image=3,0,8",
             "inspect small.param --output absent",
             "inspect small.param --instruction-set mmx",
+            "inspect small.param --precision f8",
+            "inspect small.param --precision cnov=f16",
             "inspect small.param --svg small.bin",
             "compile small.param --target sparkly-unknown-unicorn",
             "compile small.param --target-cpu 8086",
@@ -235,7 +246,12 @@ fn paths_need_not_be_unicode() {
 
 /// A `.npy` file of floats.
 fn npy(shape: &str, values: &[f32]) -> Vec<u8> {
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    npy_of("<f4", shape, values)
+}
+
+/// A `.npy` file that says its values are of this type.
+fn npy_of(descr: &str, shape: &str, values: &[f32]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     let header = format!("{header:<117}\n");
     let length = u16::try_from(header.len()).expect("a short header").to_le_bytes();
     let values = values.iter().flat_map(|value| value.to_le_bytes());
@@ -272,6 +288,9 @@ fn running_without_the_right_values_is_refused() {
     let folder = folder();
     fs::write(folder.path().join("flat.npy"), npy("(4,)", &[0.0; 4])).expect("a temporary file");
     fs::write(folder.path().join("short.npy"), npy("(3, 8, 8)", &[0.0; 4])).expect("a temporary file");
+    fs::write(folder.path().join("channels_last.npy"), npy("(8, 8, 3)", &[0.0; 192])).expect("a temporary file");
+    fs::write(folder.path().join("axes.npy"), npy("(1, 1, 1, 1, 4)", &[0.0; 4])).expect("a temporary file");
+    fs::write(folder.path().join("integers.npy"), npy_of("<i4", "(3, 8, 8)", &[0.0; 192])).expect("a temporary file");
     insta::assert_snapshot!(answers(
         folder.path(),
         &[
@@ -279,6 +298,9 @@ fn running_without_the_right_values_is_refused() {
             "run small.param --input image=absent.npy",
             "run small.param --input image=small.bin",
             "run small.param --input image=short.npy",
+            "run small.param --input image=channels_last.npy",
+            "run small.param --input image=axes.npy",
+            "run small.param --input image=integers.npy",
             "run small.param --input other=flat.npy",
         ],
     ));

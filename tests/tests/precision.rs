@@ -103,7 +103,7 @@ fn what_a_format_has_no_room_for_is_counted() {
     let Ok(compiled) = compile(param, weights, &options, &[]) else { panic!("it compiles") };
     insta::assert_snapshot!(compiled.warnings[0], @r#"
     warning: layer `fc`: 2 of 6 weights are too large for f16 and become infinite
-      help: `precision("fc") = f32;` keeps them as they are
+      help: `precision("fc") = f32;` keeps them as they are; with the command, `--precision 'fc=f32'`
     "#);
     assert_eq!(compiled.warnings.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! `ncnnc bench`: how long each layer takes, beside what the processor could do at best.
+//! `ncnnc bench`: how long each step takes, beside what the processor could do at best.
 
 use crate::console::{Console, Done};
 use crate::loaded::Loaded;
@@ -9,13 +9,13 @@ use crate::table::{Column, table};
 use ncnnc_compiler::compile::{Compiled, compile};
 use ncnnc_compiler::emit::object::{Network, Platform, Weights};
 use ncnnc_compiler::instruction::Instruction;
-use ncnnc_compiler::kernel::{Address, Argument, Builder, Callee, Port, Program, Step, Type};
+use ncnnc_compiler::kernel::{self, Address, Argument, Builder, Callee, Port, Program, Type};
 use ncnnc_targets::Target;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Measures a model layer by layer on this machine
+/// Measures a model step by step on this machine
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   ncnnc bench resnet18.param
@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
   ncnnc bench yolo.param --input in0=3,640,640 --instruction-set avx2
 
 The model and the processor's peak (independent multiply-adds in registers) are measured by turns; the best of each is
-shown. Values of inputs are made up: times don't depend on them, unless a layer's course does.")]
+shown. A step is what one layer needs done, or several that are computed together. Winograd's algorithm does fewer
+multiply-adds than are counted, so that its steps can exceed the peak. Values of inputs are made up: times don't depend on
+them, unless a layer's course does.")]
 pub struct Arguments {
     #[command(flatten)]
     model: ShapedModelArguments,
@@ -38,8 +40,8 @@ pub struct Arguments {
     seconds: u16,
 }
 
-/// A layer's best time and its work.
-struct Layer {
+/// A step's best time and its work.
+struct Step {
     name: String,
     seconds: f64,
     macs: u64,
@@ -47,7 +49,7 @@ struct Layer {
 
 /// What was measured.
 struct Measured {
-    layers: Vec<Layer>,
+    steps: Vec<Step>,
     /// The best whole run, in seconds.
     whole: f64,
     /// The middle of all whole runs, in seconds.
@@ -73,12 +75,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
 fn measure(compiled: &Compiled, platform: &Platform, arguments: &Arguments) -> Result<Measured, crate::console::Stop> {
     let threads = usize::from(arguments.threads);
     let network = Network::new("model", &compiled.programs, NO_HASH, Weights::External)?;
-    let mut loaded = Loaded::new(&network, platform, threads);
+    let mut loaded = Loaded::new(&network, platform, threads)?;
     let inputs: Vec<Vec<u32>> = network.inputs().iter().map(values).collect();
     let inputs: Vec<&[u32]> = inputs.iter().map(|words| &words[..]).collect();
     let mut peak = Peak::new(platform, threads)?;
-    let steps = &compiled.programs[0].1.steps;
-    let mut best = vec![Duration::MAX; steps.len()];
+    let mut best = vec![Duration::MAX; compiled.programs[0].1.steps.len()];
     let mut wholes = Vec::new();
     loaded.time(&inputs);
     let (start, long) = (Instant::now(), Duration::from_secs(arguments.seconds.into()));
@@ -89,11 +90,11 @@ fn measure(compiled: &Compiled, platform: &Platform, arguments: &Arguments) -> R
         for (best, time) in best.iter_mut().zip(times) {
             *best = time.min(*best);
         }
-        peak.burst();
+        peak.keep_up(start.elapsed());
     }
     wholes.sort_unstable();
     Ok(Measured {
-        layers: layers(compiled, &best),
+        steps: steps(compiled, &best),
         whole: wholes[0].as_secs_f64(),
         median: wholes[wholes.len() / 2].as_secs_f64(),
         runs: wholes.len(),
@@ -102,23 +103,23 @@ fn measure(compiled: &Compiled, platform: &Platform, arguments: &Arguments) -> R
 }
 
 /// Steps of one name together, with the multiply-adds of the operations of that name.
-fn layers(compiled: &Compiled, best: &[Duration]) -> Vec<Layer> {
+fn steps(compiled: &Compiled, best: &[Duration]) -> Vec<Step> {
     let mut macs: HashMap<&str, u64> = HashMap::new();
     for operation in &compiled.plan.graph.operations {
         *macs.entry(operation.name()).or_default() += operation.macs();
     }
-    let mut layers: Vec<Layer> = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     for (step, time) in compiled.programs[0].1.steps.iter().zip(best) {
         let seconds = time.as_secs_f64();
-        match layers.iter_mut().find(|layer| layer.name == step.name) {
-            Some(layer) => layer.seconds += seconds,
+        match steps.iter_mut().find(|other| other.name == step.name) {
+            Some(same) => same.seconds += seconds,
             None => {
                 let macs = macs.get(step.name.as_str()).copied().unwrap_or(0);
-                layers.push(Layer { name: step.name.clone(), seconds, macs });
+                steps.push(Step { name: step.name.clone(), seconds, macs });
             }
         }
     }
-    layers
+    steps
 }
 
 /// Numbers from -1 to 1.
@@ -132,10 +133,12 @@ const NO_HASH: u128 = 0;
 /// Independent sums: at least the latency of a multiply-add times the units, on every processor so far, and few enough for
 /// the 16 registers of AVX2.
 const SUMS: usize = 12;
-/// Multiply-adds of each sum in a burst: tens of microseconds, short beside a time slice and long beside the clock's tick.
-const TERMS: usize = 8192;
+/// Multiply-adds of each sum in a burst: some 0.2 milliseconds, short beside a time slice and long beside waking threads.
+const TERMS: usize = 1 << 16;
 /// Of these, so many stand one after the other in the loop.
 const UNROLLED: usize = 8;
+/// The part of the time that goes to bursts: where the machine has other work, it takes many before one is undisturbed.
+const SHARE_OF_BURSTS: f64 = 0.2;
 
 /// The most multiply-adds the processor can do, through the same kernels as networks.
 struct Peak {
@@ -143,6 +146,8 @@ struct Peak {
     /// Floating-point operations in a burst.
     operations: f64,
     best: Duration,
+    /// In all bursts so far.
+    spent: Duration,
 }
 
 impl Peak {
@@ -151,16 +156,24 @@ impl Peak {
         let programs: [(&'static Target, Program); 1] = [(target, peak(target, threads))];
         let network = Network::new("peak", &programs, NO_HASH, Weights::External)?;
         let operations = (2 * SUMS * TERMS * target.lanes * threads) as f64;
-        Ok(Self { loaded: Loaded::new(&network, platform, threads), operations, best: Duration::MAX })
+        let loaded = Loaded::new(&network, platform, threads)?;
+        Ok(Self { loaded, operations, best: Duration::MAX, spent: Duration::ZERO })
     }
 
-    fn burst(&mut self) {
-        let times = self.loaded.time(&[&[0x3f00_0000; 16]]);
-        self.best = self.best.min(times.iter().sum());
+    /// Bursts, at least one, until they have had their share of the time that has passed.
+    fn keep_up(&mut self, passed: Duration) {
+        loop {
+            let burst = self.loaded.time(&[&[0x3f00_0000; 16]]).iter().sum();
+            self.best = self.best.min(burst);
+            self.spent += burst;
+            if self.spent >= passed.mul_f64(SHARE_OF_BURSTS) {
+                return;
+            }
+        }
     }
 }
 
-/// `sum = sum * factor + factor`, many times, by one task for each thread.
+/// `sum = factor * factor + sum`, many times, by one task for each thread.
 fn peak(target: &Target, threads: usize) -> Program {
     let mut builder = Builder::new("multiply_add", target.lanes, threads);
     let (input, output) = (builder.input("factor", 16), builder.output("sums", threads * SUMS * 16));
@@ -172,7 +185,7 @@ fn peak(target: &Target, threads: usize) -> Program {
     builder.repeat(TERMS / UNROLLED, |builder, _| {
         for sum in sums.iter().cycle().take(SUMS * UNROLLED) {
             let old = builder.get(*sum);
-            let new = builder.apply(Instruction::FusedMultiplyAdd, &[old, factor, factor]);
+            let new = builder.apply(Instruction::FusedMultiplyAdd, &[factor, factor, old]);
             builder.set(*sum, new);
         }
     });
@@ -184,7 +197,7 @@ fn peak(target: &Target, threads: usize) -> Program {
     let port = |name: &str, words| Port { name: name.into(), shape: vec![words], extents: None, integer: false };
     Program {
         kernels: vec![builder.finish()],
-        steps: vec![Step {
+        steps: vec![kernel::Step {
             name: "peak".into(),
             how: "in registers".into(),
             callee: Callee::Kernel(0),
@@ -200,13 +213,13 @@ fn peak(target: &Target, threads: usize) -> Program {
 
 fn text(measured: &Measured, set: &str, threads: u16) -> String {
     let columns = [
-        Column::Words("layer"),
+        Column::Words("step"),
         Column::Numbers("ms"),
         Column::Numbers("share"),
         Column::Numbers("GFLOP/s"),
         Column::Numbers("of peak"),
     ];
-    let sum: f64 = measured.layers.iter().map(|layer| layer.seconds).sum();
+    let sum: f64 = measured.steps.iter().map(|step| step.seconds).sum();
     let speed = |macs: u64, seconds: f64| match macs {
         0 => [String::new(), String::new()],
         _ => {
@@ -219,11 +232,11 @@ fn text(measured: &Measured, set: &str, threads: u16) -> String {
         let share = format!("{:.1} %", 100.0 * seconds / sum);
         vec![name.into(), format!("{:.4}", seconds * 1e3), share, speed, part]
     };
-    let rows = measured.layers.iter().map(|layer| row(&layer.name, layer.seconds, layer.macs));
-    let macs = measured.layers.iter().map(|layer| layer.macs).sum();
-    let layers = table(&columns, rows.chain([row("all layers", sum, macs)]));
+    let rows = measured.steps.iter().map(|step| row(&step.name, step.seconds, step.macs));
+    let macs = measured.steps.iter().map(|step| step.macs).sum();
+    let steps = table(&columns, rows.chain([row("all steps", sum, macs)]));
     format!(
-        "{layers}\nwhole runs: best {:.3} ms, median {:.3} ms of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
+        "{steps}\nwhole runs: best {:.3} ms, median {:.3} ms of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
         measured.whole * 1e3,
         measured.median * 1e3,
         measured.runs,
@@ -233,7 +246,7 @@ fn text(measured: &Measured, set: &str, threads: u16) -> String {
 }
 
 fn value(measured: &Measured, set: &str, threads: u16) -> Value {
-    let layer = |layer: &Layer| json!({ "name": layer.name, "seconds": layer.seconds, "macs": layer.macs });
+    let step = |step: &Step| json!({ "name": step.name, "seconds": step.seconds, "macs": step.macs });
     json!({
         "instruction_set": set,
         "threads": threads,
@@ -241,6 +254,6 @@ fn value(measured: &Measured, set: &str, threads: u16) -> Value {
         "best_seconds": measured.whole,
         "median_seconds": measured.median,
         "peak_flops": measured.peak,
-        "layers": measured.layers.iter().map(layer).collect::<Vec<_>>(),
+        "steps": measured.steps.iter().map(step).collect::<Vec<_>>(),
     })
 }

@@ -10,10 +10,12 @@ use crate::progress::Progress;
 use crate::table::{Column, bytes, shape, table, thousands};
 use ncnnc_compiler::compile::{Compiled, Options, compile};
 use ncnnc_compiler::diagnostic::Harmless;
+use ncnnc_compiler::emit::object::{Network, Weights};
 use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::kernel::{Port, Program};
 use ncnnc_compiler::{ncnn, ops};
 use ncnnc_targets::Target;
+use object::{Object, ObjectSection, SectionKind};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -153,13 +155,15 @@ impl Inspection {
             Column::Words("instruction set"),
             Column::Numbers("steps"),
             Column::Numbers("kernels"),
+            Column::Numbers("code"),
             Column::Numbers("constants"),
             Column::Numbers("activations"),
         ];
-        let rows = self.compiled.programs.iter().map(|(target, program)| {
+        let rows = self.compiled.programs.iter().map(|compiled| {
+            let (target, program) = compiled;
             let (steps, kernels) = (program.steps.len().to_string(), program.kernels.len().to_string());
-            let size = |words: usize| bytes(words as u64 * 4);
-            vec![target.name.into(), steps, kernels, size(program.constants.len()), size(program.arena_words)]
+            let [code, constants, arena] = sizes(compiled).map(bytes);
+            vec![target.name.into(), steps, kernels, code, constants, arena]
         });
         table(&columns, rows)
     }
@@ -183,8 +187,9 @@ impl Inspection {
                 "parameters": layer.parameters,
             })
         });
-        let programs = self.compiled.programs.iter().map(|(target, program)| {
-            let lives = lives(program);
+        let programs = self.compiled.programs.iter().map(|compiled| {
+            let (target, program) = compiled;
+            let (lives, [code, constants, arena]) = (lives(program), sizes(compiled));
             let life = |life: &Life| {
                 let Life { name, offset, bytes, first, last } = life;
                 json!({ "made_by": name, "offset": offset, "bytes": bytes, "first_step": first, "last_step": last })
@@ -193,8 +198,9 @@ impl Inspection {
                 "instruction_set": target.name,
                 "steps": program.steps.len(),
                 "kernels": program.kernels.len(),
-                "constants_bytes": program.constants.len() * 4,
-                "arena_bytes": program.arena_words * 4,
+                "code_bytes": code,
+                "constants_bytes": constants,
+                "arena_bytes": arena,
                 "memory": lives.iter().map(life).collect::<Vec<_>>(),
             })
         });
@@ -206,6 +212,20 @@ impl Inspection {
         })
     }
 }
+
+/// Bytes of machine code, of constants and of the arena.
+fn sizes(compiled: &(&'static Target, Program)) -> [u64; 3] {
+    let (target, program) = compiled;
+    let network = Network::new("model", std::slice::from_ref(compiled), NO_HASH, Weights::External);
+    let network = network.expect("a good name, and no functions of users'");
+    let object = network.object(&instruction_set::platform(target));
+    let object = object::File::parse(&*object).expect("an object of a known format");
+    let code = object.sections().filter(|section| section.kind() == SectionKind::Text).map(|section| section.size());
+    [code.sum(), 4 * program.constants.len() as u64, 4 * program.arena_words as u64]
+}
+
+/// Nobody asks what is measured for its hash.
+const NO_HASH: u128 = 0;
 
 fn layers(network: &ncnn::Model, graph: &Graph, shapes: &network::Shapes) -> Vec<Layer> {
     let mut macs: HashMap<&str, u64> = HashMap::new();

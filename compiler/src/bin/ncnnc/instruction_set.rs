@@ -1,6 +1,7 @@
 //! Instruction sets by name.
 
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
+use ncnnc_compiler::emit::object::{Platform, Triple};
 use ncnnc_targets::{Architecture, TARGETS, Target};
 
 /// The architecture this program runs on.
@@ -16,6 +17,13 @@ pub fn host_architecture() -> Architecture {
 pub fn of(architecture: Architecture) -> Vec<&'static Target> {
     let fits = |target: &&&Target| target.architecture == architecture || target.architecture == Architecture::Any;
     TARGETS.iter().filter(fits).copied().collect()
+}
+
+/// A machine with only this instruction set: this one, if it is of that architecture.
+pub fn platform(set: &Target) -> Platform {
+    let triples = [Triple::host().to_string(), "x86_64-unknown-linux-gnu".into(), "aarch64-unknown-linux-gnu".into()];
+    let has = |triple: &String| Platform::new(triple).and_then(|platform| platform.only(set.name)).ok();
+    triples.iter().find_map(has).expect("every instruction set belongs to one of these")
 }
 
 /// The instruction set of this name.

@@ -4,10 +4,12 @@
 
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::default_libcall_names;
+use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::emit::object::{Network, Place, Platform, define};
 use ncnnc_compiler::kernel::Port;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What carries out tasks `begin..end` of a step.
@@ -41,6 +43,9 @@ pub struct Loaded {
     _module: JITModule,
 }
 
+/// Parts of a step for each thread: enough that a thread that is slowed down leaves its share to the others.
+const CHUNKS_PER_THREAD: usize = 4;
+
 /// Who carries out the steps, and how long each takes.
 struct Steps<'p> {
     pool: Option<&'p ThreadPool>,
@@ -49,7 +54,10 @@ struct Steps<'p> {
 
 impl Loaded {
     /// Compiles a network whose weights are external.
-    pub fn new(network: &Network, platform: &Platform, threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// The system gives no more threads.
+    pub fn new(network: &Network, platform: &Platform, threads: usize) -> Result<Self, Diagnostic> {
         let builder = JITBuilder::with_isa(platform.isa(Place::Memory), default_libcall_names());
         let mut module = JITModule::new(builder);
         let driver = define(&mut module, network, platform);
@@ -58,16 +66,21 @@ impl Loaded {
         // SAFETY: this is the type of what `define` defines.
         let driver = unsafe { std::mem::transmute::<*const u8, Driver>(address) };
         let words = |ports: &[Port]| ports.iter().map(|port| port.shape.iter().product()).collect();
-        let pool = || ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started");
-        Self {
+        let pool = match threads {
+            1 => None,
+            _several => Some(ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+                Diagnostic::error(format!("can't start {threads} threads: {error}")).code(Code::Machine)
+            })?),
+        };
+        Ok(Self {
             driver,
             arena: vec![Line([0; 64]); network.arena_bytes().div_ceil(64)],
             weights: lines(&network.weights()),
             inputs: words(network.inputs()),
             outputs: words(network.outputs()),
-            pool: (threads > 1).then(pool),
+            pool,
             _module: module,
-        }
+        })
     }
 
     /// Runs the network on its inputs; gives all outputs, extents that depend on data included.
@@ -127,14 +140,14 @@ unsafe extern "C" fn step(context: *mut c_void, task: Task, argument: *mut c_voi
     let start = Instant::now();
     match steps.pool {
         Some(pool) if count > 1 => {
-            let shared = Shared(argument);
+            let (shared, next) = (Shared(argument), AtomicUsize::new(0));
             pool.broadcast(|worker| {
                 let shared = &shared;
-                let share = |number: usize| count * number / worker.num_threads();
-                let (begin, end) = (share(worker.index()), share(worker.index() + 1));
-                if begin < end {
-                    // SAFETY: each thread has tasks of its own, and all are done before this returns.
-                    unsafe { task(shared.0, begin, end) };
+                let chunks = count.min(worker.num_threads() * CHUNKS_PER_THREAD);
+                let claim = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|chunk| *chunk < chunks);
+                while let Some(chunk) = claim() {
+                    // SAFETY: every chunk has tasks of its own, and all are done before this returns.
+                    unsafe { task(shared.0, count * chunk / chunks, count * (chunk + 1) / chunks) };
                 }
             });
         }

@@ -32,10 +32,10 @@ use std::process::ExitCode;
 #[command(name = "ncnnc", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
     /// How messages are written: for people, or a JSON object on each line
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Messages")]
     message_format: Format,
     /// Whether to use colours: `auto` where a terminal reads along and NO_COLOR isn't set
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Messages")]
     color: Colour,
     #[command(subcommand)]
     command: Command,

@@ -4,7 +4,9 @@ use crate::console::Console;
 use clap::{Args, ValueEnum};
 use ncnnc_compiler::compile::{File, Options};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::plan::Mode;
+use ncnnc_compiler::precision::{Exception, Precision};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
@@ -26,6 +28,17 @@ pub struct ModelArguments {
     /// What may be done to the numbers
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
     numerics: Numerics,
+    /// How weights are stored: f32, f16 or bf16, for all layers or for those of a name or pattern, such as `fc*=f32`; can
+    /// be given several times, and where several match a layer, the last one holds
+    #[arg(long, value_name = "[LAYERS=]FORMAT", value_parser = storage)]
+    precision: Vec<Storage>,
+}
+
+/// A format for all layers, or for those that a pattern matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Storage {
+    pattern: Option<String>,
+    format: Format,
 }
 
 /// The model, and shapes of inputs.
@@ -97,7 +110,19 @@ impl ModelArguments {
             Numerics::Fast => Mode::Fast,
             Numerics::Strict => Mode::Strict,
         };
-        Options { shapes: shapes.into_iter().collect(), outputs: self.outputs.clone(), mode, ..Options::default() }
+        let (shapes, precision) = (shapes.into_iter().collect(), self.precision());
+        Options { shapes, outputs: self.outputs.clone(), mode, precision, ..Options::default() }
+    }
+
+    fn precision(&self) -> Precision {
+        let mut precision = Precision::default();
+        for Storage { pattern, format } in self.precision.iter().cloned() {
+            match pattern {
+                None => precision.all = format,
+                Some(pattern) => precision.exceptions.push(Exception { pattern, format }),
+            }
+        }
+        precision
     }
 
     /// The param file's name without its endings.
@@ -173,6 +198,19 @@ fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
     if extents.len() > 4 { Err("a shape has at most 4 extents".into()) } else { Ok((name.into(), extents)) }
 }
 
+/// `f16`, or `conv_3=f32`; names may hold `=`.
+fn storage(text: &str) -> Result<Storage, String> {
+    let (pattern, format) = match text.rsplit_once('=') {
+        Some((pattern, format)) => (Some(pattern.to_string()), format),
+        None => (None, text),
+    };
+    let format = Format::named(format).ok_or_else(|| {
+        let known = Format::ALL.iter().map(|format| format.text()).collect::<Vec<_>>().join(", ");
+        format!("`{format}` is no format: there are {known}")
+    })?;
+    Ok(Storage { pattern, format })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +230,17 @@ mod tests {
         assert_eq!(shape("a/b=1"), Ok(("a/b".into(), vec![1])));
         for wrong in ["in0", "in0=", "in0=3,,4", "in0=0", "in0=-1", "in0=1,2,3,4,5", "in0=99999999999999999999999"] {
             shape(wrong).expect_err(wrong);
+        }
+    }
+
+    #[test]
+    fn formats_are_for_all_layers_or_for_some() {
+        let of = |pattern: Option<&str>, format| Ok(Storage { pattern: pattern.map(String::from), format });
+        assert_eq!(storage("f16"), of(None, Format::F16));
+        assert_eq!(storage("fc*=f32"), of(Some("fc*"), Format::Word));
+        assert_eq!(storage("a=b=bf16"), of(Some("a=b"), Format::Bf16));
+        for wrong in ["", "f8", "fc", "fc=", "fc=F16", "f16=fc"] {
+            storage(wrong).expect_err(wrong);
         }
     }
 }

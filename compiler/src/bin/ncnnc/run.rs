@@ -3,11 +3,12 @@
 use crate::console::{Console, Done};
 use crate::loaded::Loaded;
 use crate::machine;
-use crate::model::{self, ModelArguments};
+use crate::model::{self, Model, ModelArguments};
 use crate::npy::{self, Tensor};
 use crate::output::{Files, cannot_write};
 use crate::progress::Progress;
-use ncnnc_compiler::compile::compile;
+use crate::table;
+use ncnnc_compiler::compile::{Compiled, compile};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::emit::object::{Network, Weights};
 use ncnnc_compiler::kernel::Port;
@@ -50,12 +51,15 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let progress = Progress::start(console, "compiling".into());
     let shapes = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
     let options = arguments.model.options(shapes);
-    let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
+    let compiled = compile(model.param(), model.weights(), &options, platform.targets()).map_err(|mut problems| {
+        problems.extend(arguments.other_shapes(&model, &inputs));
+        problems
+    })?;
     console.report(&compiled.warnings);
     let network = Network::new("model", &compiled.programs, NO_HASH, Weights::External)?;
     let given = network.inputs().iter().map(|port| words(port, &inputs));
     let given = given.collect::<Result<Vec<&[u32]>, Diagnostic>>()?;
-    let outputs = Loaded::new(&network, &platform, arguments.threads.into()).run(&given);
+    let outputs = Loaded::new(&network, &platform, arguments.threads.into())?.run(&given);
     drop(progress);
     std::fs::create_dir_all(&arguments.output_dir).map_err(|error| cannot_write(&arguments.output_dir, &error))?;
     let mut files = Files::default();
@@ -75,16 +79,46 @@ impl Arguments {
                 problems.push(Diagnostic::error(format!("input `{name}` is given twice")));
             }
             match model::read(path).and_then(|bytes| npy::read(&path.to_string_lossy(), &bytes)) {
-                Ok(tensor) if tensor.words.is_empty() || tensor.shape.is_empty() => {
-                    let what = if tensor.shape.is_empty() { "has no axes" } else { "is empty" };
-                    let message = format!("input `{name}` {what}, so no model can be compiled for its shape");
-                    problems.push(Diagnostic::error(message).code(Code::Values));
-                }
-                Ok(tensor) => inputs.push((name.clone(), tensor)),
+                Ok(tensor) => match unusual(&tensor.shape) {
+                    Some(what) => {
+                        let message = format!("input `{name}` {what}, so no model can be compiled for its shape");
+                        problems.push(Diagnostic::error(message).code(Code::Values));
+                    }
+                    None => inputs.push((name.clone(), tensor)),
+                },
                 Err(problem) => problems.push(problem),
             }
         }
         if problems.is_empty() { Ok(inputs) } else { Err(problems) }
+    }
+
+    /// Warnings of inputs with other shapes than the model has by itself: what is wrong may come from there.
+    fn other_shapes(&self, model: &Model, inputs: &[(String, Tensor)]) -> Vec<Diagnostic> {
+        let by_itself = compile(model.param(), model.weights(), &self.model.options([]), &[]);
+        let Ok(Compiled { plan, .. }) = by_itself else { return Vec::new() };
+        let tensors = plan.graph.inputs.iter().map(|input| plan.graph.tensor(*input));
+        let declared = tensors.map(|tensor| (&tensor.name, &tensor.shape));
+        let given = |name: &String| inputs.iter().find(|(other, _)| other == name).map(|(_, tensor)| &tensor.shape);
+        let warning = |(name, shape): (&String, &Vec<usize>)| {
+            let other = given(name).filter(|given| *given != shape)?;
+            let [given, declared] = [other, shape].map(|extents| table::shape(extents));
+            let message = format!("input `{name}` is given as {given}, but is {declared} in the param file");
+            Some(Diagnostic::warning(message).code(Code::Values))
+        };
+        declared.filter_map(warning).collect()
+    }
+}
+
+/// Axes of a blob, at most.
+const MOST_AXES: usize = 4;
+
+/// What no input can be.
+fn unusual(shape: &[usize]) -> Option<String> {
+    match shape.len() {
+        0 => Some("has no axes".into()),
+        _ if shape.contains(&0) => Some("is empty".into()),
+        axes if axes > MOST_AXES => Some(format!("has {axes} axes, more than {MOST_AXES}")),
+        _usual => None,
     }
 }
 
@@ -93,12 +127,18 @@ const NO_HASH: u128 = 0;
 
 /// The values for an input.
 fn words<'i>(port: &Port, inputs: &'i [(String, Tensor)]) -> Result<&'i [u32], Diagnostic> {
-    let found = inputs.iter().find(|(name, _)| *name == port.name);
-    found.map(|(_, tensor)| &tensor.words[..]).ok_or_else(|| {
-        let name = &port.name;
-        Diagnostic::error(format!("no values are given for input `{name}`"))
-            .hint(format!("give a file of shape {}: `--input {name}=FILE.npy`", crate::table::shape(&port.shape)))
-    })
+    let name = &port.name;
+    let Some((_, tensor)) = inputs.iter().find(|(other, _)| other == name) else {
+        let hint = format!("give a file of shape {}: `--input {name}=FILE.npy`", table::shape(&port.shape));
+        return Err(Diagnostic::error(format!("no values are given for input `{name}`")).hint(hint));
+    };
+    if tensor.integer != port.integer {
+        let [given, wanted] = [tensor.integer, port.integer].map(|integer| if integer { "integers" } else { "floats" });
+        let hint = format!("with NumPy, `values.astype(numpy.{})`", if port.integer { "int32" } else { "float32" });
+        let problem = Diagnostic::error(format!("input `{name}` takes {wanted}, but is given {given}"));
+        return Err(problem.code(Code::Values).hint(hint));
+    }
+    Ok(&tensor.words)
 }
 
 /// An output in its actual shape; one without elements is of shape `[0]`, as in ncnn.

@@ -3,7 +3,7 @@
 use super::{escaped, shortened};
 use crate::table::shape;
 use ncnnc_compiler::ncnn::{BlobId, Model};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 /// Shapes of blobs by their names.
@@ -40,6 +40,7 @@ const GAP: (usize, usize) = (24, 34);
 /// As SVG: each layer a row below the last of those it reads.
 pub fn svg(model: &Model, shapes: &Shapes) -> String {
     let places = places(model);
+    let taken: HashSet<(usize, usize)> = places.iter().copied().collect();
     let columns = places.iter().map(|(column, _)| column + 1).max().unwrap_or(1);
     let rows = places.iter().map(|(_, row)| row + 1).max().unwrap_or(1);
     let corner = |layer: usize| {
@@ -53,13 +54,18 @@ pub fn svg(model: &Model, shapes: &Shapes) -> String {
         GAP.1 + rows * (BOX.1 + GAP.1),
     );
     for (maker, reader, id) in edges(model) {
-        let ((x1, y1), (x2, y2)) = (corner(maker), corner(reader));
-        let (x1, y1, x2) = (x1 + BOX.0 / 2, y1 + BOX.1, x2 + BOX.0 / 2);
-        let middle = usize::midpoint(y1, y2);
+        let ((left, y1), (x2, y2)) = (corner(maker), corner(reader));
+        let (x1, y1, x2) = (left + BOX.0 / 2, y1 + BOX.1, x2 + BOX.0 / 2);
+        // Down to the reader's row below the maker, or beside its column where other layers are in the way.
+        let ((column, first), (_, last)) = (places[maker], places[reader]);
+        let is_free = !(first + 1..last).any(|row| taken.contains(&(column, row)));
+        let lane = if is_free { x1 } else { left + BOX.0 + GAP.0 / 2 };
+        let (begin, end) = (y1 + GAP.1, y2 - GAP.1);
         let _ = writeln!(
             text,
-            "<path d=\"M{x1} {y1} C{x1} {middle} {x2} {middle} {x2} {y2}\" fill=\"none\" stroke=\"#888\"><title>{}: \
-             {}</title></path>",
+            "<path d=\"M{x1} {y1} {}L{lane} {end} {}\" fill=\"none\" stroke=\"#888\"><title>{}: {}</title></path>",
+            if is_free { String::new() } else { curve((x1, y1), (lane, begin)) + " " },
+            curve((lane, end), (x2, y2)),
             escaped(&model.blob(id).name),
             shape_of(model, id, shapes),
         );
@@ -82,6 +88,12 @@ pub fn svg(model: &Model, shapes: &Shapes) -> String {
         );
     }
     text + "</svg>\n"
+}
+
+/// From one point to another, leaving and arriving downwards.
+fn curve((x1, y1): (usize, usize), (x2, y2): (usize, usize)) -> String {
+    let middle = usize::midpoint(y1, y2);
+    format!("C{x1} {middle} {x2} {middle} {x2} {y2}")
 }
 
 /// The column and row of each layer: the row is one below the lowest maker, the column the first free one from that of the
