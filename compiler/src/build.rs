@@ -31,6 +31,7 @@ use std::process::exit;
 pub struct Model {
     param: String,
     weights: Option<String>,
+    lock: Option<String>,
     name: Option<String>,
     file: Option<String>,
     options: Options,
@@ -46,6 +47,7 @@ impl Model {
         Self {
             param: param.into(),
             weights: None,
+            lock: None,
             name: None,
             file: None,
             options: Options::default(),
@@ -59,6 +61,14 @@ impl Model {
     #[must_use]
     pub fn weights(mut self, path: impl Into<String>) -> Self {
         self.weights = Some(path.into());
+        self
+    }
+
+    /// The build fails unless the model, the options and what is computed are those that this precision lock, which
+    /// `ncnnc verify --record` writes, was recorded for. Nothing is measured.
+    #[must_use]
+    pub fn lock(mut self, path: impl Into<String>) -> Self {
+        self.lock = Some(path.into());
         self
     }
 
@@ -178,6 +188,7 @@ impl Model {
             attributes: quote!(),
             param: self.param,
             weights: self.weights,
+            lock: self.lock,
             weights_at_run_time: self.weights_at_run_time,
             functions: self.functions.iter().map(|function| path(function)).collect::<Result<_, _>>()?,
             options: self.options,
@@ -188,7 +199,7 @@ impl Model {
         let from_code = format!("/{file}");
         println!("cargo::rerun-if-changed={}", root.join(&request.param).display());
         let files = request.read(&root)?;
-        println!("cargo::rerun-if-changed={}", files.weights.display());
+        files.paths().for_each(|path| println!("cargo::rerun-if-changed={}", path.display()));
         let generated = request.generate(&files, quote!(concat!(env!("OUT_DIR"), #from_code)))?;
         let constants = folder.join(file);
         write(&constants, &generated.constants)?;

@@ -63,6 +63,22 @@ pub fn compile(
     options: &Options,
     targets: &[&'static Target],
 ) -> Result<Compiled, Vec<Diagnostic>> {
+    let (plan, changes, warnings) = plan(param, weights, options, options.mode)?;
+    let programs = schedule_all(&plan, targets);
+    Ok(Compiled { plan, changes, programs, warnings })
+}
+
+/// What is computed, what was done to the model on the way there, and what the user should know; `rewriting` is what passes
+/// may do.
+///
+/// # Errors
+/// As [`compile`].
+pub fn plan(
+    param: File,
+    weights: File,
+    options: &Options,
+    rewriting: Mode,
+) -> Result<(Plan, Vec<Change>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut model = ncnn::read_param(param.path, param.bytes)?;
     check_options(&model, options)?;
     ops::custom::check(&model, &options.custom)?;
@@ -71,12 +87,11 @@ pub fn compile(
     if graph.outputs.is_empty() {
         return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
     }
-    let (graph, changes) = passes::run(graph, options.mode);
+    let (graph, changes) = passes::run(graph, rewriting);
     let plan = Plan::with_storage(graph, options.mode, &formats(&model, &options.precision));
-    let programs = schedule_all(&plan, targets);
     let mut warnings = model.warnings;
     warnings.extend(plan.overflows.iter().map(|overflow| too_large(&plan, overflow)));
-    Ok(Compiled { plan, changes, programs, warnings })
+    Ok((plan, changes, warnings))
 }
 
 /// The format for the constants of each layer, by name. A layer whose feature mask forbids the chosen one stays as it is;

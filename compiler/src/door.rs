@@ -8,6 +8,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::emit::rust::{Module, Weights, emit, pack};
 use crate::format::Format;
 use crate::graph::{Combine, Nest, Operation, Source};
+use crate::lock;
 use crate::plan::Plan;
 use ncnnc_targets::Target;
 use proc_macro2::{Ident, TokenStream};
@@ -27,6 +28,8 @@ pub struct Request {
     pub param: String,
     /// The weights; beside the param file if not given.
     pub weights: Option<String>,
+    /// The precision lock that the build is held to, if there is one.
+    pub lock: Option<String>,
     /// Whether the packed weights are given at run time, rather than being part of the program.
     pub weights_at_run_time: bool,
     /// Paths of the functions that compute the layers in `options.custom`, one for each.
@@ -45,8 +48,18 @@ pub struct Files {
     pub param: PathBuf,
     /// Where the weights are, absolute.
     pub weights: PathBuf,
+    /// Where the lock is, absolute.
+    pub lock: Option<PathBuf>,
     param_bytes: Vec<u8>,
     weights_bytes: Vec<u8>,
+    lock_bytes: Vec<u8>,
+}
+
+impl Files {
+    /// Every file, for who has to know when one changes.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [&self.param, &self.weights].into_iter().chain(&self.lock).map(PathBuf::as_path)
+    }
 }
 
 /// What a request becomes.
@@ -77,13 +90,21 @@ impl Request {
             Some(_) => "the path is relative to the folder of the crate's Cargo.toml",
             None => "weights are looked for beside the param file; `weights = \"...\"` names another place",
         };
-        let param = read(&self.param, &param_path, "the path is relative to the folder of the crate's Cargo.toml");
-        match (param, read(&weights, &weights_path, hint)) {
-            (Ok(param_bytes), Ok(weights_bytes)) => {
-                Ok(Files { param: param_path, weights: weights_path, param_bytes, weights_bytes })
+        let param_bytes =
+            read(&self.param, &param_path, "the path is relative to the folder of the crate's Cargo.toml");
+        // Where there is no param file, what is missing beside it is no news.
+        let param_bytes = param_bytes.map_err(|problem| vec![problem])?;
+        let weights_bytes = read(&weights, &weights_path, hint);
+        let lock = self.lock.as_ref().map(|lock| root.join(lock));
+        let lock_bytes = match (&self.lock, &lock) {
+            (Some(name), Some(path)) => read(name, path, "`ncnnc verify --record` writes the lock"),
+            (None, _) | (_, None) => Ok(Vec::new()),
+        };
+        match (weights_bytes, lock_bytes) {
+            (Ok(weights_bytes), Ok(lock_bytes)) => {
+                Ok(Files { param: param_path, weights: weights_path, lock, param_bytes, weights_bytes, lock_bytes })
             }
-            // Where there is no param file, what is missing beside it is no news.
-            (Err(problem), _) | (_, Err(problem)) => Err(vec![problem]),
+            (weights, lock) => Err([weights.err(), lock.err()].into_iter().flatten().collect()),
         }
     }
 
@@ -96,7 +117,7 @@ impl Request {
         let targets: Vec<&str> = self.targets.iter().map(|target| target.name).collect();
         let functions: Vec<String> = self.functions.iter().map(TokenStream::to_string).collect();
         let text = format!(
-            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}",
+            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}\n{:?}",
             self.name,
             self.visibility,
             self.attributes,
@@ -109,15 +130,16 @@ impl Request {
             self.threads,
             files.param,
             files.weights,
+            files.lock,
         );
-        for bytes in [text.as_bytes(), &files.param_bytes, &files.weights_bytes] {
+        for bytes in [text.as_bytes(), &files.param_bytes, &files.weights_bytes, &files.lock_bytes] {
             hasher.write_usize(bytes.len());
             hasher.write(bytes);
         }
         hasher.finish128().as_u128()
     }
 
-    /// Compiles the model; `constants` is an expression for the path of the file with the constants.
+    /// Compiles the model, and holds it to the lock; `constants` is an expression for the path of the file with the constants.
     ///
     /// # Errors
     /// Everything that is wrong with the model.
@@ -125,6 +147,10 @@ impl Request {
         let param = File { path: &self.param, bytes: &files.param_bytes };
         let weights = File { path: &self.weights(), bytes: &files.weights_bytes };
         let compiled = compile(param, weights, &self.options, &self.targets)?;
+        if let Some(path) = &self.lock {
+            let lock = File { path, bytes: &files.lock_bytes };
+            lock::check(lock, [param, weights], &self.options, &compiled.plan).map_err(|problem| vec![problem])?;
+        }
         let packed = pack(&compiled.programs);
         let code = emit(&Module {
             name: self.name.clone(),

@@ -15,6 +15,7 @@ pub mod function;
 pub mod graph;
 pub mod instruction;
 pub mod kernel;
+pub mod lock;
 pub mod mode;
 pub mod ncnn;
 pub mod ops;

@@ -85,7 +85,18 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn every_subcommand_helps() {
     let folder = folder();
-    let lines = ["--help", "compile --help", "inspect --help", "check --help", "explain --help", "targets --help"];
+    let lines = [
+        "--help",
+        "compile --help",
+        "inspect --help",
+        "check --help",
+        "verify --help",
+        "accept --help",
+        "history --help",
+        "import --help",
+        "explain --help",
+        "targets --help",
+    ];
     insta::assert_snapshot!(answers(folder.path(), &lines));
     insta::assert_snapshot!(answer(folder.path(), "completions --help"));
 }
@@ -325,4 +336,191 @@ fn objects_are_written_for_every_format() {
         assert!(header.contains("small_run("), "{header}");
         fs::remove_dir_all(folder.path().join("out")).expect("a folder");
     }
+}
+
+/// A folder with a model whose precision is measured: `sum = x + y` in two samples, the first of which is rounded.
+fn measured_folder() -> TempDir {
+    let folder = folder();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a temporary file");
+    write("sum.param", b"7767517\n2 2\nInput terms 0 1 terms 0=2\nInnerProduct sum 1 1 terms sum 0=1 1=0 2=2\n");
+    write("sum.bin", &[0_u32, 0x3f80_0000, 0x3f80_0000].map(u32::to_le_bytes).concat());
+    let term = 2.0_f32.powi(-24) + 2.0_f32.powi(-30);
+    write("terms.npy", &npy("(2, 2)", &[1.0, term, 4.0, 4.0]));
+    write("sums.npy", &npy("(2, 1)", &[1.0, 8.0]));
+    fs::create_dir(folder.path().join("samples")).expect("a folder");
+    write("samples/1.npy", &npy("(2,)", &[1.0, term]));
+    write("samples/2.npy", &npy("(1, 2)", &[4.0, 4.0]));
+    write("samples/notes.txt", b"not a sample");
+    folder
+}
+
+#[test]
+fn precision_is_measured() {
+    let folder = measured_folder();
+    let line = "verify sum.param --inputs terms.npy --reference sums.npy --max-error 1e-6";
+    insta::assert_snapshot!(answer(folder.path(), line));
+    let json = |inputs: &str| {
+        let line = ["verify", "sum.param", "--inputs", inputs, "--message-format", "json"];
+        let output = ncnnc(folder.path(), &line);
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")
+    };
+    let report = json("terms=terms.npy");
+    assert_eq!(report["inputs"]["samples"], 2);
+    assert_eq!(json("samples"), report, "a folder of samples is as good as a file of them");
+    let line =
+        "verify sum.param --reference sums.npy --inputs terms.npy --report page.html --report data.json --report t.txt";
+    assert!(answer(folder.path(), line).ends_with("── exit 0\n"));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a report");
+    assert!(read("page.html").starts_with("<!DOCTYPE html>"));
+    assert!(read("data.json").starts_with('{') && read("t.txt").starts_with("sum.param: ok"));
+}
+
+#[test]
+fn precision_that_is_not_as_it_should_be_is_an_error_of_its_own() {
+    let folder = measured_folder();
+    let line = "verify sum.param --inputs terms.npy --reference sums.npy --max-error 1e-9";
+    let output = ncnnc(folder.path(), &line.split(' ').collect::<Vec<_>>());
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(4));
+    insta::assert_snapshot!(error);
+}
+
+#[test]
+fn random_inputs_are_warned_of() {
+    let folder = measured_folder();
+    let text = answer(folder.path(), "verify sum.param --samples 2 --seed 7");
+    assert!(
+        text.contains("2 samples, random inputs of seed 7") && text.contains("warning: the inputs were random"),
+        "{text}"
+    );
+}
+
+#[test]
+fn values_that_do_not_fit_are_refused() {
+    let folder = measured_folder();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a temporary file");
+    write("nan.npy", &npy("(2, 1)", &[1.0, f32::NAN]));
+    write("three.npy", &npy("(3, 1)", &[1.0; 3]));
+    write("wide.npy", &npy("(2, 3)", &[1.0; 6]));
+    write("half.npy", &npy("(2,)", &[0.5, 0.0]));
+    fs::create_dir(folder.path().join("empty")).expect("a folder");
+    write("two.param", b"7767517\n3 3\nInput a 0 1 a 0=2\nInput b 0 1 b 0=2\nBinaryOp sum 2 1 a b sum 0=0\n");
+    write("two.bin", &[]);
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "verify sum.param --inputs empty",
+            "verify sum.param --inputs absent",
+            "verify sum.param --inputs wide.npy",
+            "verify sum.param --inputs terms.npy --reference nan.npy",
+            "verify sum.param --inputs terms.npy --reference three.npy",
+            "verify sum.param --inputs terms.npy --reference total=sums.npy",
+            "verify sum.param --inputs terms.npy --labels half.npy",
+            "verify two.param --inputs terms.npy",
+            "verify two.param --inputs a=terms.npy",
+            "verify sum.param --inputs terms.npy --precision f8",
+            "verify sum.param --inputs terms.npy --precision mus=f16",
+            "verify sum.param --inputs terms.npy --max-error none",
+            "verify sum.param --reference sums.npy",
+            "verify sum.param --inputs terms.npy --locked",
+            "accept sum.param",
+            "history sum.param",
+        ],
+    ));
+}
+
+#[test]
+fn a_lock_holds_until_the_change_is_accepted() {
+    let folder = measured_folder();
+    let verify = "verify sum.param --inputs terms.npy";
+    let code = |line: &str| ncnnc(folder.path(), &line.split(' ').collect::<Vec<_>>()).status.code();
+    assert_eq!(code(&format!("{verify} --record")), Some(0));
+    assert_eq!(code(&format!("{verify} --locked")), Some(0));
+    assert_eq!(code(&format!("{verify} --record")), Some(0), "the same again");
+    fs::write(folder.path().join("sum.bin"), [0_u32, 0x3f80_0000, 0x3f00_0001].map(u32::to_le_bytes).concat())
+        .expect("other weights");
+    let differing = ncnnc(folder.path(), &format!("{verify} --locked").split(' ').collect::<Vec<_>>());
+    assert_eq!(differing.status.code(), Some(4));
+    assert_eq!(code(&format!("{verify} --record")), Some(4), "what is recorded isn't written over");
+    let accepted = answer(folder.path(), "accept sum.param");
+    insta::assert_snapshot!(String::from_utf8(differing.stderr).expect("text") + &accepted);
+    assert_eq!(code(&format!("{verify} --locked")), Some(0));
+    assert_eq!(code("accept sum.param"), Some(2), "there is nothing more to accept");
+    let history = ncnnc(folder.path(), &["history", "sum.param", "--message-format", "json"]).stdout;
+    let history: serde_json::Value = serde_json::from_slice(&history).expect("JSON");
+    assert_eq!(history.as_array().map(Vec::len), Some(2));
+    assert_eq!(code("history sum.param --html history.html"), Some(0));
+    assert!(fs::read_to_string(folder.path().join("history.html")).expect("a page").contains("<svg"));
+}
+
+/// The network this project was founded on, from its two files: what the command says of them, and how many of 360 pictures
+/// are read right.
+#[test]
+fn the_founding_case_is_explained() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/examples/digits");
+    let verify = |model: &str, more: &[&str]| {
+        let common = ["--input", "in0=1,8,8", "--inputs", "digits_test_images.npy", "--message-format", "json"];
+        let answers = ["--reference", "digits_test_pytorch_probs.npy", "--labels", "digits_test_labels.npy"];
+        let output =
+            ncnnc(&folder, &[&["verify", model], &common[..], &answers, &["--max-error", "1e-5"], more].concat());
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        println!("{model} {}: {}", more.join(" "), report["verdict"]["text"]);
+        (output.status.code(), report)
+    };
+    let right = |report: &serde_json::Value| report["outputs"][0]["contenders"][0]["right"].as_u64();
+    let (code, wide) = verify("digits.fp32.param", &[]);
+    assert_eq!((code, right(&wide)), (Some(0), Some(358)));
+    let (code, narrow) = verify("digits.fp16.param", &["--original", "digits.fp32.bin"]);
+    assert_eq!((code, right(&narrow)), (Some(4), Some(358)));
+    let [wide, narrow] = [wide, narrow].map(|report| report["causes"][0].clone());
+    assert_eq!((&wide["cause"], &narrow["cause"]), (&"rounding".into(), &"constants_in_file".into()));
+    let moves = |cause: &serde_json::Value| cause["moves"].as_f64().expect("a number");
+    assert!(moves(&wide) < 2e-6 && moves(&narrow) > 5e-4, "{wide} {narrow}");
+}
+
+/// A stand-in for pnnx: it writes what it is told to be asked for, or refuses.
+#[cfg(unix)]
+fn fake_pnnx(folder: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join("fake-pnnx");
+    fs::write(&path, format!("#!/bin/sh\n{script}")).expect("a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a script that runs");
+}
+
+#[test]
+#[cfg(unix)]
+fn models_of_other_frameworks_are_imported() {
+    let folder = measured_folder();
+    fs::write(folder.path().join("net.onnx"), b"a network").expect("a temporary file");
+    let model = "7767517\\n2 2\\nInput in0 0 1 in0\\nReLU relu 1 1 in0 out0\\n";
+    let pnnx = "pnnx.Input pnnx_input_0 0 1 0 #0=(1,2,2)f32\\n";
+    fake_pnnx(
+        folder.path(),
+        &format!(
+            "[ \"$*\" = 'model.onnx fp16=0 ncnnparam=ncnn.param ncnnbin=ncnn.bin pnnxparam=pnnx.param inputshape=[1,2,2]f32' ] || exit 9
+             printf '{model}' >ncnn.param; printf '{pnnx}' >pnnx.param; : >ncnn.bin; : >litter"
+        ),
+    );
+    let import = "import net.onnx --shape 1,2,2 --pnnx ./fake-pnnx --inputs terms.npy -o relu.param";
+    let text = answer(folder.path(), import);
+    assert!(text.contains("relu.param: ok: equal to the f64 reference") && text.ends_with("── exit 0\n"), "{text}");
+    let param = fs::read_to_string(folder.path().join("relu.param")).expect("a param file");
+    assert!(param.contains("Input in0 0 1 in0 1=2 0=2\n"), "{param}");
+    let written = names(folder.path());
+    for name in ["relu.bin", "relu.precision.lock", "relu.precision.history"] {
+        assert!(written.contains(&name.to_string()), "{name} in {written:?}");
+    }
+    assert!(!written.contains(&"litter".to_string()), "what else it writes goes away");
+    assert!(answer(folder.path(), "verify relu.param --inputs terms.npy --locked").ends_with("── exit 0\n"));
+    fake_pnnx(folder.path(), "echo converting; echo 'no such operator' >&2; exit 1");
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "import net.onnx --pnnx ./fake-pnnx",
+            "import net.onnx --pnnx ./no-pnnx",
+            "import absent.onnx --pnnx ./fake-pnnx",
+            "import net.onnx --shape 1,x",
+        ],
+    ));
 }

@@ -17,7 +17,8 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Ident, LitInt, LitStr, Path, Token, Visibility, bracketed, parenthesized};
 
 /// The options there are, for messages.
-const OPTIONS: &str = "`weights`, `input`, `output`, `layer`, `numerics`, `threads`, `precision` and `max_error`";
+const OPTIONS: &str =
+    "`weights`, `input`, `output`, `layer`, `numerics`, `threads`, `precision`, `lock` and `max_error`";
 
 /// A parsed call of the macro.
 pub struct Arguments {
@@ -73,6 +74,7 @@ fn request(name: Ident, visibility: TokenStream, attributes: TokenStream, path: 
         attributes,
         param: path.value(),
         weights: None,
+        lock: None,
         weights_at_run_time: false,
         functions: Vec::new(),
         options: Options::default(),
@@ -179,6 +181,10 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
             } else {
                 precision.all = format(input)?;
             }
+        }
+        "lock" => {
+            input.parse::<Token![=]>()?;
+            request.lock = Some(input.parse::<LitStr>()?.value());
         }
         "max_error" => return Err(syn::Error::new(option.span(), "`max_error` is not supported yet")),
         other => {

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 ///     precision = f16;                    // how weights are stored: f32, the default, f16 or bf16
 ///     precision("conv_3", "fc*") = f32;   // and those of layers with these names
 ///     threads = 2;                        // for `new`; the default is 1
+///     lock = "models/resnet18.precision.lock"; // what the precision is held to
 /// }
 /// ```
 ///
@@ -47,6 +48,10 @@ use std::path::PathBuf;
 /// it says. `precision = f16;` is for all layers, `precision("conv_3", "fc*") = f32;` for the layers of these names: `*`
 /// stands for any text, `?` for one character, `[a-c]` for one of several. Where several such lines match a layer, the last
 /// one holds. A layer whose feature mask in the param file forbids a format keeps f32.
+///
+/// With `lock`, the build fails unless the model's files, the options and what is computed from them are those that
+/// `ncnnc verify --record` wrote the lock for; the error shows what is other. Only hashes are compared, nothing is measured:
+/// that `ncnnc verify --locked` does.
 ///
 /// # Layers of your own
 ///
@@ -128,7 +133,7 @@ fn expand(arguments: &Arguments) -> Result<TokenStream, Vec<Diagnostic>> {
     let files = arguments.request.read(&PathBuf::from(root))?;
     let code = cache::code(&arguments.request, &files)?;
     // Cargo rebuilds the crate when a file it includes has changed; a constant without a name leaves no trace in it.
-    let tracked = [&files.param, &files.weights].map(|path| {
+    let tracked = files.paths().map(|path| {
         let path = path.to_string_lossy();
         quote!(
             const _: &[u8] = include_bytes!(#path);

@@ -53,8 +53,9 @@ const MODULES: &Layers = &[
             "schedule",
         ],
     ),
-    (&["verify"], &["diagnostic", "mode", "precision", "ncnn", "graph", "ops", "passes", "plan", "compile"]),
-    (&["door"], &["ncnnc_targets", "diagnostic", "format", "graph", "plan", "emit", "compile"]),
+    (&["lock"], &["diagnostic", "mode", "precision", "plan", "compile"]),
+    (&["verify"], &["diagnostic", "mode", "precision", "ncnn", "graph", "ops", "passes", "plan", "compile", "lock"]),
+    (&["door"], &["ncnnc_targets", "diagnostic", "format", "graph", "plan", "emit", "compile", "lock"]),
     (&["build"], &["ncnnc_targets", "diagnostic", "mode", "format", "precision", "ops", "compile", "door"]),
 ];
 

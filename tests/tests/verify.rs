@@ -172,7 +172,7 @@ fn a_record_holds_later_runs() {
     worse.lines[0].name = "total".to_string();
     worse.lines[1].max_abs *= 2.0;
     worse.lines[1].bits = "other".to_string();
-    worse.header.options = "numerics = strict".to_string();
+    worse.head.options = "numerics = strict".to_string();
     insta::assert_snapshot!("record_differences", worse.differences(&record).join("\n"));
     let mut better = record.clone();
     better.lines[1].max_abs /= 2.0;
@@ -235,6 +235,39 @@ fn narrow_constants_are_found_out() {
     let drawn = moves(&estimated, CauseKind::ConstantsInFile);
     assert!(drawn > error / 4.0 && drawn < error * 4.0, "{drawn} for {error}");
     assert!(estimated.verdict.text.contains("the constants as the file stores them"), "{}", estimated.verdict.text);
+}
+
+/// A network with 224x224 inputs from the folder of models that `make_models.py` wrote: the same weights in f32 and in f16.
+/// `NCNNC_PEERS=DIR cargo test --release -p ncnnc-tests --test verify -- --ignored --nocapture`
+#[test]
+#[ignore = "needs exported networks in $NCNNC_PEERS"]
+fn an_image_network_tells_the_same_story() {
+    let folder = std::path::PathBuf::from(std::env::var_os("NCNNC_PEERS").expect("NCNNC_PEERS names a folder"));
+    let read = |name: &str| std::fs::read(folder.join(name)).expect("a file of the folder");
+    let values = |name: &str| Tensor::read(&folder.join(name)).values();
+    let report = |width: &str, original: Option<&str>| {
+        let shapes = HashMap::from([("in0".to_string(), vec![3, 224, 224])]);
+        let options = Options { shapes, ..Options::default() };
+        let [param, weights] = ["param", "bin"].map(|ending| read(&format!("resnet18.{width}.{ending}")));
+        let original = original.map(read);
+        let subject = subject(&param, &weights, original.as_deref(), &options);
+        let samples = Samples::given(&subject, &[("in0".to_string(), values("resnet18_in.npy"))]).expect("an image");
+        let samples = samples.expecting(&subject, "out0", &values("resnet18_out.npy")).expect("an answer");
+        let report = measured(&subject, &samples, Some(1e-4));
+        println!("{}", text(&report));
+        report
+    };
+    let wide = report("fp32", None);
+    assert!(wide.verdict.passed && from_reference(&wide, Contender::Plan).max_abs < 1e-5, "{}", wide.verdict.text);
+    let ncnn = from_reference(&wide, Contender::NcnnX86).max_abs;
+    assert!((5e-4..1e-3).contains(&ncnn), "ncnn narrows on its own: {ncnn:e}");
+    assert!(moves(&wide, CauseKind::Algorithm) > 0.0, "some of its convolutions go by Winograd's algorithm");
+    let narrow = report("fp16", Some("resnet18.fp32.bin"));
+    let error = from_reference(&narrow, Contender::Plan).max_abs;
+    assert!(!narrow.verdict.passed && error > 5e-4, "{error:e}");
+    let file = moves(&narrow, CauseKind::ConstantsInFile);
+    assert!((file - error).abs() < 0.05 * error, "{file:e} of {error:e}");
+    assert_eq!(narrow.causes[0].cause, CauseKind::ConstantsInFile);
 }
 
 #[test]

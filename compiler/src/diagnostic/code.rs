@@ -32,6 +32,8 @@ pub enum Code {
     Shape,
     /// The model is absurdly large.
     Size,
+    /// The precision isn't what was asked for, or what was recorded.
+    Precision,
     /// The compiler has a defect.
     Defect,
 }
@@ -65,10 +67,11 @@ pub const CODES: &[Explanation] = &[
     line(Code::Machine, "N003", "the machine to compile for is unknown or lacks what was asked for",
         "`ncnnc targets` lists the triples that are verified and the instruction sets of each architecture. Code for one \
          instruction set needs all of its features. 32-bit and big-endian machines are not supported."),
-    line(Code::Values, "N004", "a file of input values doesn't fit",
+    line(Code::Values, "N004", "a file of values doesn't fit",
         "Inputs are `.npy` files of little-endian 32-bit floats or 32-bit integers in C order, with the shape that the \
          model's input has, outermost extent first: `[channels, height, width]` for an image, without a batch. With NumPy: \
-         `numpy.save(\"in0.npy\", numpy.ascontiguousarray(image, dtype=numpy.float32))`."),
+         `numpy.save(\"in0.npy\", numpy.ascontiguousarray(image, dtype=numpy.float32))`. `ncnnc verify` takes several samples \
+         behind one another, and wants references to be numbers: not NaN, not infinite."),
     line(Code::Form, "N101", "the param file isn't written as param files are",
         "A param file begins with 7767517 and the numbers of layers and blobs; then each line is `type name inputs outputs`, \
          the names of that many blobs, and parameters as `id=value`. A file that a browser or an editor has changed, or \
@@ -104,6 +107,11 @@ pub const CODES: &[Explanation] = &[
     line(Code::Size, "N305", "the model is absurdly large",
         "A tensor, or all of them together, would hold more than 2^31 elements, or a layer would take more steps than a \
          computer does in a day. Most often a parameter or the shape of an input is wrong."),
+    line(Code::Precision, "N401", "the precision isn't what was asked for, or what was recorded",
+        "An output is further from its reference than `--max-error` allows, or is no number where the reference is one; or \
+         what `MODEL.precision.lock` recorded is no longer so: another model, other options, other bits, a larger error. The \
+         report of `ncnnc verify` says which layer and which cause. When the change is wanted, `ncnnc accept` takes it \
+         into the lock."),
     line(Code::Defect, "N901", "the compiler has a defect",
         "Whatever a model is, it is compiled or refused with a reason; the compiler should never stop in its midst. Please \
          report it, with the param file: the weights are seldom needed to find the cause."),

@@ -7,11 +7,13 @@
 mod arithmetic;
 mod batch;
 mod bounded;
+mod describe;
 mod interpret;
 mod nest;
 mod print;
 mod routines;
 mod storage;
+mod vectorised;
 mod verify;
 pub mod winograd;
 
@@ -92,6 +94,16 @@ impl Plan {
         let plan = Self { graph, numerics, formats, overflows, mode };
         plan.verify();
         plan
+    }
+
+    /// The same plan with every convolution by its direct sum; nothing where all are.
+    pub fn without_algorithms(&self) -> Option<Self> {
+        let by_algorithm = |numerics: &Numerics| match numerics {
+            Numerics::Winograd(_) => true,
+            Numerics::Plain | Numerics::Direct(_) => false,
+        };
+        let numerics = || self.graph.operations.iter().map(direct).collect();
+        self.numerics.iter().any(by_algorithm).then(|| Self { numerics: numerics(), ..self.clone() })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Order;
 use super::arithmetic::{Arithmetic, Evaluator};
 use super::batch::{Buffer, Positions, outside_value};
+use super::vectorised::vectorised;
 use crate::graph::{Access, Combine, Graph, Nest, Reduction};
 use crate::instruction::Instruction;
 use std::ops::Range;
@@ -276,7 +277,7 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
         if let Some((a, b)) = self.factors {
             let a = reads[a].row(iteration, first, count, &mut self.rows.0);
             let b = reads[b].row(iteration, first, count, &mut self.rows.1);
-            fused(there, a, b, A::fma);
+            vectorised(|| fused(there, a, b, A::fma));
             return;
         }
         self.term.evaluate(count, |operand, row| reads[operand].load(iteration, first, row));
@@ -295,6 +296,7 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
 }
 
 /// `there = fma(a, b, there)`, where a row of one value stands for that value everywhere.
+#[inline(always)]
 fn fused<V: Copy>(there: &mut [V], a: &[V], b: &[V], fma: impl Fn(V, V, V) -> V) {
     match (a, b) {
         (&[a], &[b]) => there.iter_mut().for_each(|there| *there = fma(a, b, *there)),

@@ -159,6 +159,15 @@ impl Winograd {
         (cost(&best) < direct).then_some(best)
     }
 
+    /// Its transforms, all that decides bits, as text.
+    pub(super) fn definition(&self) -> String {
+        let one = |filtering: Filtering| {
+            let (input, output) = (filtering.input_transform(), filtering.output_transform());
+            format!("{input:?} {:?} {output:?}", filtering.weight_transform())
+        };
+        format!("{} {}", one(self.rows), one(self.columns))
+    }
+
     fn cost(&self, window: &Window) -> f64 {
         let tiles = self.tiles(window).iter().product::<usize>() as f64;
         let (inputs, outputs) = (window.inputs as f64, window.outputs as f64);

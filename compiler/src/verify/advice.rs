@@ -133,7 +133,7 @@ fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
     if file > worst.own {
         let reason = "the file's constants are narrower than the network's were; no option takes that back, but a new \
                       conversion does";
-        add(reason.to_string(), None, Some("pnnx MODEL.pt inputshape=... fp16=0"));
+        add(reason.to_string(), None, Some("ncnnc import MODEL.pt --shape 1,C,H,W"));
     }
     let storage = cause(report, CauseKind::ConstantStorage).unwrap_or(0.0);
     if storage > worst.own * NAMED && worst.own > 0.0 {
@@ -146,9 +146,12 @@ fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
             add(reason, Some(&line), Some(&command));
         }
     }
-    let rewriting = cause(report, CauseKind::GraphRewriting).unwrap_or(0.0);
-    if rewriting > worst.own * NAMED && worst.own > 0.0 {
-        let reason = "passes that change bits make a part of the error that `strict` does without".to_string();
+    let helps = |kind: &CauseKind| {
+        let cause = report.causes.iter().find(|cause| cause.cause == *kind);
+        cause.and_then(|cause| cause.left).is_some_and(|left| left < worst.own * (1.0 - NAMED))
+    };
+    if let Some(kind) = [CauseKind::GraphRewriting, CauseKind::Algorithm].iter().find(|kind| helps(kind)) {
+        let reason = format!("{} makes a part of the error that `strict` does without", kind.text());
         add(reason, Some("numerics = strict;"), Some("--numerics strict"));
     }
     if worst.ncnn > 2.0 * worst.error {

@@ -30,7 +30,7 @@ enum Off {
     Drawn(Vec<(TensorId, Vec<f64>)>),
     /// The plan in double precision.
     Real,
-    /// Another plan: without passes that change bits, or with constants stored as they are.
+    /// Another plan: without passes that change bits, with direct sums, or with constants stored as they are.
     Plan(Plan),
 }
 
@@ -43,8 +43,12 @@ impl Switch {
     pub fn all(subject: &Subject) -> Vec<Self> {
         let mut switches = vec![Self::new(CauseKind::Rounding, "the same plan in f64", Off::Real)];
         if let Some(plan) = &subject.unrewritten {
-            let how = "the plan of `numerics = strict`";
+            let how = "the plan without passes that change bits";
             switches.push(Self::new(CauseKind::GraphRewriting, how, Off::Plan(plan.clone())));
+        }
+        if let Some(plan) = &subject.direct {
+            let how = "the same plan with direct sums";
+            switches.push(Self::new(CauseKind::Algorithm, how, Off::Plan(plan.clone())));
         }
         if let Some(plan) = &subject.unnarrowed {
             let how = "the plan of `precision = f32`";

@@ -32,8 +32,8 @@ impl Entry {
         let outputs = || record.lines.iter().filter(|line| line.of == Kind::Output);
         Self {
             date: date(seconds),
-            model: record.header.model.clone(),
-            options: record.header.options.clone(),
+            model: record.head.model.clone(),
+            options: record.head.options.clone(),
             max_abs: outputs().map(|line| line.max_abs).fold(0.0, f64::max),
             from_reference: outputs().filter_map(|line| line.from_reference).reduce(f64::max),
         }

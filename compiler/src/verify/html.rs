@@ -12,20 +12,20 @@ pub(super) const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
 pub fn html(report: &Report) -> String {
-    let state = if report.verdict.passed { "passed" } else { "failed" };
+    let (state, word) = if report.verdict.passed { ("passed", "Passed: ") } else { ("failed", "Failed: ") };
     let title = format!("Precision of {}", report.model);
     page(
         &title,
         &html! {
             h1 { (title) }
-            p class={ "verdict " (state) } { (report.verdict.text) }
+            p class={ "verdict " (state) } { (word) (report.verdict.text) }
             (facts(report))
             @for warning in &report.warnings { p class="warning" { "Warning: " (warning) } }
             @for output in &report.outputs { (output_section(output, report.inputs.samples)) }
             (causes(report))
             @if !report.advice.is_empty() { h2 { "What to do" } }
             @for advice in &report.advice {
-                p { (advice.reason) }
+                p class="advice" { (advice.reason) }
                 @for line in [&advice.macro_line, &advice.command].into_iter().flatten() { pre { (line) } }
             }
             (layers(report))
@@ -132,7 +132,7 @@ fn causes(report: &Report) -> Markup {
     html! {
         h2 { "Where the error comes from" }
         table {
-            thead { tr { th { "switching off" } th { "moves outputs by" } th { "leaves an error of" } th { "by" } } }
+            thead { tr { th { "switching off" } th { "moves outputs by" } th { "leaves an error of" } th class="words" { "by" } } }
             tbody {
                 @for cause in &report.causes {
                     tr {

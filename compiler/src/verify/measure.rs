@@ -11,6 +11,7 @@ use super::samples::{Origin, Samples};
 use super::subject::{Subject, hash_words};
 use super::{advice, report};
 use crate::graph::{Element, Graph, Operation, TensorId};
+use crate::lock::{hash_bytes, plan_hash};
 use crate::ncnn::Storage;
 use crate::plan::{Arithmetic, Bounded, Bounds, Interpreter, Plan, Reals, Words};
 use std::collections::BTreeMap;
@@ -173,6 +174,7 @@ impl Measured {
             model: subject.name.clone(),
             model_hash: subject.hash.clone(),
             options: subject.options.clone(),
+            plan_hash: plan_hash(&subject.plan),
             inputs: InputsReport { samples: samples.inputs.len(), random_seed, hash: samples.hash() },
             verdict: report::Verdict { passed: true, text: String::new(), tolerance: 0.0, relative_tolerance: 0.0 },
             layers: self.rows.into_iter().map(|row| row.report(subject)).collect(),
@@ -293,7 +295,7 @@ impl MeasuredRow {
             stored_in_plan: formats.map(|format| format.text().to_string()),
             local_ulps: ulp_classes(&self.local.ulps),
             local_by_magnitude: magnitude_classes(&self.local.binades),
-            hash: super::subject::hash_bytes(&self.words.iter().map(String::as_bytes).collect::<Vec<_>>()),
+            hash: hash_bytes(self.words.iter().map(String::as_bytes)),
         }
     }
 }
@@ -359,7 +361,7 @@ impl MeasuredOutput {
         OutputReport {
             name: output.name.clone(),
             shape: output.view.shape.clone(),
-            hash: super::subject::hash_bytes(&self.words.iter().map(String::as_bytes).collect::<Vec<_>>()),
+            hash: hash_bytes(self.words.iter().map(String::as_bytes)),
             contenders,
             by_magnitude,
         }

@@ -27,7 +27,7 @@ pub use figures::{Agreement, Binade, Figures, HalfRange};
 pub use history::{Entry, history_html, history_text};
 pub use html::html;
 pub use measure::{Progress, verify};
-pub use record::{Header, Kind, Line, Record};
+pub use record::{Kind, Line, Record};
 pub use report::{
     Advice, Cause, CauseKind, Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass,
     OutputReport, Report, UlpClass, Verdict,

@@ -107,8 +107,12 @@ pub(super) fn bars(title: &str, values: &[(String, f64)]) -> Markup {
                 @let left = LEFT + at as f64 * step;
                 rect class="bar" x=(place(left + step * 0.1)) width=(place(step * 0.8))
                     y=(place(HEIGHT - BOTTOM - height(*value))) height=(place(height(*value))) {}
-                text class="tick" x=(place(left + step / 2.0)) y=(place(HEIGHT - BOTTOM - height(*value) - 4.0)) text-anchor="middle" {
-                    (format!("{:.1} %", value * 100.0 / total.max(1.0)))
+                @let share = value * 100.0 / total.max(1.0);
+                // What rounds to nothing would only stand in its neighbours' way.
+                @if share >= 0.05 {
+                    text class="tick" x=(place(left + step / 2.0)) y=(place(HEIGHT - BOTTOM - height(*value) - 4.0)) text-anchor="middle" {
+                        (format!("{share:.1} %"))
+                    }
                 }
                 text class="tick" x=(place(left + step / 2.0)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (name) }
             }

@@ -1,17 +1,15 @@
 //! The record of a verification: what later runs are held to, kept beside the model as `MODEL.precision.lock`.
 //!
-//! JSON, one object a line: what was measured, then each layer, then each output, so that a difference between two
-//! records reads line by line. Figures have three digits; bits are held by hashes. Nothing in it depends on a target or a
-//! machine.
+//! What was measured ([`Head`]), then a JSON object on a line for each layer and each output, so that a difference between
+//! two records reads line by line. Figures have three digits; bits are held by hashes. Nothing in it depends on a target or
+//! a machine.
 
 use super::advice::distance;
 use super::figures::Figures;
 use super::report::{Contender, Report};
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::Diagnostic;
+use crate::lock::{Head, not_a_lock};
 use serde::{Deserialize, Serialize};
-
-/// The version of the form.
-const FORMAT: u32 = 1;
 
 /// By how much an error may differ before it counts as another one: figures have three digits, of which machines whose
 /// mathematical libraries differ share the first two at least.
@@ -21,25 +19,9 @@ const SLACK: f64 = 1.02;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// What was measured.
-    pub header: Header,
+    pub head: Head,
     /// Steps of the plan and outputs, in order.
     pub lines: Vec<Line>,
-}
-
-/// What was measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    /// The version of the form.
-    pub precision_lock: u32,
-    /// The hash of the model's files.
-    pub model: String,
-    /// What the user chose.
-    pub options: String,
-    /// How many samples were fed.
-    pub samples: usize,
-    /// Their hash.
-    pub inputs: String,
 }
 
 /// A step of the plan or an output.
@@ -86,10 +68,10 @@ impl Kind {
 impl Record {
     /// What is kept of a report.
     pub fn of(report: &Report) -> Self {
-        let header = Header {
-            precision_lock: FORMAT,
+        let head = Head {
             model: report.model_hash.clone(),
             options: report.options.clone(),
+            plan: report.plan_hash.clone(),
             samples: report.inputs.samples,
             inputs: report.inputs.hash.clone(),
         };
@@ -112,14 +94,13 @@ impl Record {
             let from_reference = reference.map(|reference| three_digits(reference.figures.max_abs));
             Some(Line { from_reference, ..line(Kind::Output, output.name.clone(), whole, &output.hash) })
         });
-        Self { header, lines: layers.chain(outputs).collect() }
+        Self { head, lines: layers.chain(outputs).collect() }
     }
 
     /// The record as a file has it.
     pub fn text(&self) -> String {
-        let line = |json: serde_json::Result<String>| json.expect("names and finite numbers are JSON") + "\n";
-        let header = line(serde_json::to_string(&self.header));
-        self.lines.iter().fold(header, |text, entry| text + &line(serde_json::to_string(entry)))
+        let line = |line: &Line| serde_json::to_string(line).expect("names and finite numbers are JSON") + "\n";
+        self.lines.iter().fold(self.head.text(), |text, entry| text + &line(entry))
     }
 
     /// Reads a file; `path` is only named in messages.
@@ -127,36 +108,16 @@ impl Record {
     /// # Errors
     /// The first line that isn't what it should be.
     pub fn read(path: &str, text: &str) -> Result<Self, Diagnostic> {
-        let problem = |at: usize, error: &serde_json::Error| {
-            let location = Location { path: path.to_string(), line: at as u32 + 1, column: error.column() as u32 };
-            Diagnostic::error(format!("not a line of a precision lock: {error}"))
-                .at(location)
-                .hint("`ncnnc accept` writes the file anew")
+        let (head, lines) = Head::read(path, text)?;
+        let line = |(number, line)| {
+            serde_json::from_str(line).map_err(|error: serde_json::Error| not_a_lock(path, number, &error.to_string()))
         };
-        let mut lines = text.lines().enumerate();
-        let (at, first) = lines.next().unwrap_or((0, ""));
-        let header: Header = serde_json::from_str(first).map_err(|error| problem(at, &error))?;
-        if header.precision_lock != FORMAT {
-            let message = format!("{path} has the form {}, but this version reads {FORMAT}", header.precision_lock);
-            return Err(Diagnostic::error(message).hint("`ncnnc accept` writes the file anew"));
-        }
-        let lines = lines.map(|(at, line)| serde_json::from_str(line).map_err(|error| problem(at, &error)));
-        Ok(Self { header, lines: lines.collect::<Result<_, _>>()? })
+        Ok(Self { head, lines: lines.map(line).collect::<Result<_, _>>()? })
     }
 
-    /// What is worse or other than in an earlier record, a sentence each; what is better in figures alone is none of it.
+    /// What is worse or other than in an earlier record, as lines to read; what is better in figures alone is none of it.
     pub fn differences(&self, earlier: &Self) -> Vec<String> {
-        let mut differences = Vec::new();
-        let (now, before) = (&self.header, &earlier.header);
-        for (what, now, before) in [
-            ("the model's files", &now.model, &before.model),
-            ("the options", &now.options, &before.options),
-            ("the inputs", &now.inputs, &before.inputs),
-        ] {
-            if now != before {
-                differences.push(format!("{what} were {before}, are {now}"));
-            }
-        }
+        let mut differences = self.head.differences(&earlier.head);
         for line in &earlier.lines {
             let same = |other: &&Line| other.of == line.of && other.name == line.name;
             match self.lines.iter().find(same) {

@@ -19,6 +19,8 @@ pub struct Report {
     pub model_hash: String,
     /// What the user chose, in the macro's words.
     pub options: String,
+    /// The hash of all that decides bits.
+    pub plan_hash: String,
     /// What was fed.
     pub inputs: InputsReport,
     /// The sentence to read when only one is read, and whether everything was as it should be.
@@ -206,6 +208,8 @@ pub enum CauseKind {
     ConstantStorage,
     /// Rounding in `f32`: the order of sums, and every other operation.
     Rounding,
+    /// Algorithms other than the direct sum.
+    Algorithm,
     /// Passes that change bits.
     GraphRewriting,
 }
@@ -217,6 +221,7 @@ impl CauseKind {
             Self::ConstantsInFile => "constants stored in the file",
             Self::ConstantStorage => "constants stored in the plan",
             Self::Rounding => "order and rounding of f32 sums",
+            Self::Algorithm => "Winograd's algorithm",
             Self::GraphRewriting => "graph rewriting",
         }
     }

@@ -3,7 +3,7 @@
 //! Owns the checks of what users give. Must not know files.
 
 use super::subject::{Subject, hash_words};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 
 /// Where inputs come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Samples {
         let count = columns.first().map_or(0, |(_, samples)| samples.len());
         for (name, samples) in columns.iter().filter(|(_, samples)| samples.len() != count) {
             let message = format!("input `{name}` has {} samples, but `{}` has {count}", samples.len(), columns[0].0);
-            problems.push(Diagnostic::error(message));
+            problems.push(Diagnostic::error(message).code(Code::Values));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -101,7 +101,9 @@ impl Samples {
                 values.len(),
                 self.inputs.len()
             );
-            return Err(Diagnostic::error(message).hint("give as many outputs as inputs, in the same order"));
+            return Err(Diagnostic::error(message)
+                .code(Code::Values)
+                .hint("give as many outputs as inputs, in the same order"));
         }
         self.references.push(Reference { output: output.to_string(), values });
         Ok(self)
@@ -116,7 +118,7 @@ impl Samples {
             return Ok(Self { labels: Some(labels), ..self });
         }
         let message = format!("there are {} labels, but {} inputs", labels.len(), self.inputs.len());
-        Err(Diagnostic::error(message).hint("give one label for each input, in the same order"))
+        Err(Diagnostic::error(message).code(Code::Values).hint("give one label for each input, in the same order"))
     }
 
     /// The hash of all inputs.
@@ -132,13 +134,13 @@ fn samples_of(what: &str, values: &[f32], shape: &[usize]) -> Result<Vec<Vec<f32
         let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let message = format!("{what} has {} values, which are no whole number of samples", values.len());
         return Err(Diagnostic::error(message)
+            .code(Code::Values)
             .hint(format!("a sample has the shape [{shape}], {elements} values; samples follow one another")));
     }
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
         let message = format!("{what} is {} at value {} of sample {}", values[at], at % elements, at / elements);
-        return Err(
-            Diagnostic::error(message).hint("distances from what is no number say nothing; leave the sample out")
-        );
+        let hint = "distances from what is no number say nothing; leave the sample out";
+        return Err(Diagnostic::error(message).code(Code::Values).hint(hint));
     }
     Ok(values.chunks_exact(elements).map(<[f32]>::to_vec).collect())
 }

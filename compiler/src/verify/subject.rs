@@ -1,9 +1,10 @@
 //! The model under test: its plan, the plain definition it is measured against, and the plans that switch one cause of
 //! error off at a time.
 
-use crate::compile::{File, Options, compile};
+use crate::compile::{File, Options, plan};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, Operation, RoutineKind, TensorId};
+use crate::lock::{model_hash, options_text};
 use crate::mode::Mode;
 use crate::ncnn::{self, Storage};
 use crate::ops;
@@ -27,6 +28,8 @@ pub struct Subject {
     pub original: Option<Plan>,
     /// The plan without the passes that change bits; nothing where none of them found anything to do.
     pub unrewritten: Option<Plan>,
+    /// The plan with every convolution by its direct sum; nothing where all are.
+    pub direct: Option<Plan>,
     /// The plan that stores every constant as it is; nothing where the plan under test does.
     pub unnarrowed: Option<Plan>,
     /// What the files say of each layer, by its name.
@@ -59,7 +62,7 @@ impl Subject {
     /// # Errors
     /// Everything that is wrong with the model, and layers of the user's own, which nothing here can compute.
     pub fn new(param: File, weights: File, original: Option<File>, options: &Options) -> Result<Self, Vec<Diagnostic>> {
-        let compiled = compile(param, weights, options, &[])?;
+        let (planned, changes, warnings) = plan(param, weights, options, options.mode)?;
         let (definition, layers) = define(param, weights, options)?;
         if let Some(name) = custom_layer(&definition.graph) {
             let hint = "give the model without them, or compare the compiled program's outputs instead";
@@ -69,24 +72,23 @@ impl Subject {
         }
         let original = original.map(|file| define(param, file, options)).transpose()?.map(|(plan, _)| plan);
         let changes_bits = |name: &str| PASSES.iter().any(|pass| pass.name == name && pass.changes_bits);
-        let rewritten = compiled.changes.iter().any(|change| changes_bits(change.pass));
-        let strict = Options { mode: Mode::Strict, ..options.clone() };
-        let unrewritten =
-            rewritten.then(|| compile(param, weights, &strict, &[])).transpose()?.map(|strict| strict.plan);
-        let narrow = compiled.plan.formats.iter().any(|format| format.is_narrow());
+        let rewritten = changes.iter().any(|change| changes_bits(change.pass));
+        let unrewritten = rewritten.then(|| plan(param, weights, options, Mode::Strict)).transpose()?;
+        let narrow = planned.formats.iter().any(|format| format.is_narrow());
         let wide = Options { precision: Precision::default(), ..options.clone() };
-        let unnarrowed = narrow.then(|| compile(param, weights, &wide, &[])).transpose()?.map(|wide| wide.plan);
+        let unnarrowed = narrow.then(|| plan(param, weights, &wide, wide.mode)).transpose()?;
         Ok(Self {
             name: param.path.to_string(),
-            plan: compiled.plan,
+            direct: planned.without_algorithms(),
+            plan: planned,
             definition,
             original,
-            unrewritten,
-            unnarrowed,
+            unrewritten: unrewritten.map(|(plan, ..)| plan),
+            unnarrowed: unnarrowed.map(|(plan, ..)| plan),
             layers,
             options: options_text(options),
-            hash: hash_bytes(&[param.bytes, weights.bytes]),
-            warnings: compiled.warnings,
+            hash: model_hash(param, weights),
+            warnings,
         })
     }
 
@@ -144,30 +146,6 @@ fn custom_layer(graph: &Graph) -> Option<&str> {
         },
         Operation::Nest(_) => None,
     })
-}
-
-/// What bits depend on among the options, in the words of the macro.
-fn options_text(options: &Options) -> String {
-    let mode = match options.mode {
-        Mode::Fast => "fast",
-        Mode::Strict => "strict",
-    };
-    let Precision { all, exceptions } = &options.precision;
-    let exceptions = exceptions
-        .iter()
-        .map(|exception| format!("; precision({:?}) = {}", exception.pattern, exception.format.text()))
-        .collect::<String>();
-    format!("numerics = {mode}; precision = {}{exceptions}", all.text())
-}
-
-/// A hash of bytes in pieces, as text.
-pub fn hash_bytes(pieces: &[&[u8]]) -> String {
-    let mut hasher = SipHasher13::new();
-    for bytes in pieces {
-        hasher.write_usize(bytes.len());
-        hasher.write(bytes);
-    }
-    format!("{:032x}", hasher.finish128().as_u128())
 }
 
 /// A hash of words in which any NaN is any other.

@@ -30,8 +30,9 @@ fn write_report(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{}, {} samples, {fed}", report.options, report.inputs.samples)?;
     writeln!(
         out,
-        "least tolerance to compare with: absolute {:.1e}, relative to the largest value {:.1e}",
-        report.verdict.tolerance, report.verdict.relative_tolerance
+        "least tolerance to compare with: absolute {}, relative to the largest value {}",
+        small(report.verdict.tolerance),
+        small(report.verdict.relative_tolerance)
     )?;
     for warning in &report.warnings {
         writeln!(out, "{}", wrapped(&format!("warning: {warning}"), WIDTH - 2, 2))?;

@@ -236,6 +236,7 @@ fn exit_code(code: Code) -> u8 {
         | Code::Size => REFUSED,
         Code::Request | Code::Machine => 2,
         Code::File => 3,
+        Code::Precision => 4,
         Code::Defect => 101,
     }
 }

@@ -3,16 +3,20 @@
 //! One file for each subcommand; what they share is in `console` (messages, exit codes), `model` (reading models) and
 //! `output` (writing files). Owns what users type and see; all knowledge of networks is the library's.
 
+mod accept;
 mod bench;
 mod check;
 mod compile;
 mod completions;
 mod console;
 mod explain;
+mod history;
+mod import;
 mod inspect;
 mod instruction_set;
 mod lives;
 mod loaded;
+mod lock;
 mod machine;
 mod model;
 mod npy;
@@ -20,8 +24,10 @@ mod output;
 mod picture;
 mod progress;
 mod run;
+mod samples;
 mod table;
 mod targets;
+mod verify;
 
 use clap::Parser;
 use console::{Colour, Console, Format};
@@ -43,7 +49,7 @@ struct Arguments {
 
 /// What the exit codes are for; they don't change.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the model or an input is refused; 2 the command line can't be understood or \
-asks for what isn't there; 3 a file can't be read or written; 101 a defect in the compiler.";
+asks for what isn't there; 3 a file can't be read or written; 4 the precision isn't what was asked for or recorded; 101 a defect in the compiler.";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
@@ -53,6 +59,10 @@ enum Command {
     Inspect(inspect::Arguments),
     Check(check::Arguments),
     Bench(bench::Arguments),
+    Verify(verify::Arguments),
+    Accept(accept::Arguments),
+    History(history::Arguments),
+    Import(import::Arguments),
     Explain(explain::Arguments),
     Targets(targets::Arguments),
     Completions(completions::Arguments),
@@ -66,6 +76,10 @@ fn main() -> ExitCode {
         Command::Compile(arguments) => compile::run(&arguments, &console),
         Command::Run(arguments) => run::run(&arguments, &console),
         Command::Bench(arguments) => bench::run(&arguments, &console),
+        Command::Verify(arguments) => verify::run(&arguments, &console),
+        Command::Accept(arguments) => accept::run(&arguments, &console),
+        Command::History(arguments) => history::run(&arguments, &console),
+        Command::Import(arguments) => import::run(&arguments, &console),
         Command::Inspect(arguments) => inspect::run(&arguments, &console),
         Command::Check(arguments) => check::run(&arguments, &console),
         Command::Explain(arguments) => explain::run(&arguments, &console),

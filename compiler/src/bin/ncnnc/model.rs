@@ -74,6 +74,15 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model whose files are read, or about to be written.
+    pub fn new(param: &Path, weights: &Path, param_bytes: Vec<u8>, weights_bytes: Vec<u8>, console: &Console) -> Self {
+        let [param_path, weights_path] = [param, weights].map(|path| path.to_string_lossy().into_owned());
+        let param_bytes = Rc::new(param_bytes);
+        console.remember(&param_path, &param_bytes);
+        let paths = vec![param.to_path_buf(), weights.to_path_buf()];
+        Self { param_path, weights_path, param: param_bytes, weights: weights_bytes, paths }
+    }
+
     /// The param file for the compiler.
     pub fn param(&self) -> File<'_> {
         File { path: &self.param_path, bytes: &self.param }
@@ -92,16 +101,12 @@ impl ModelArguments {
     /// A file that can't be read.
     pub fn read(&self, console: &Console) -> Result<Model, Diagnostic> {
         let weights_path = self.bin.clone().unwrap_or_else(|| beside(&self.param));
-        let param = Rc::new(read(&self.param)?);
+        let param = read(&self.param)?;
         let weights = read(&weights_path).map_err(|problem| match self.bin {
             Some(_) => problem,
             None => problem.hint("weights are looked for beside the .param; a second path names another place"),
         })?;
-        let param_path = self.param.to_string_lossy().into_owned();
-        console.remember(&param_path, &param);
-        let weights_text = weights_path.to_string_lossy().into_owned();
-        let paths = vec![self.param.clone(), weights_path];
-        Ok(Model { param_path, weights_path: weights_text, param, weights, paths })
+        Ok(Model::new(&self.param, &weights_path, param, weights, console))
     }
 
     /// What the compiler shall do, with inputs of these shapes.

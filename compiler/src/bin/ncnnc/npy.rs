@@ -17,19 +17,73 @@ pub struct Tensor {
 /// Brackets in the header of a file of numbers: two of a record's at most, and those of shape and dictionary.
 const MOST_BRACKETS: usize = 8;
 
+/// Why a file can't be used, and what to do.
+type Refusal = (String, &'static str);
+
+const AS_FLOAT: &str = "with NumPy, `numpy.ascontiguousarray(values, dtype=numpy.float32)` makes it one";
+
 /// Reads what is in a file called `name`.
 ///
 /// # Errors
 /// It isn't a tensor of 32-bit floats or integers.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Tensor, Diagnostic> {
-    parse(bytes).map_err(|(what, hint)| {
-        let problem = Diagnostic::error(format!("`{name}` can't be used: {what}")).code(Code::Values);
-        if hint.is_empty() { problem } else { problem.hint(hint) }
-    })
+    parse(bytes).map_err(|refusal| refused(name, &refusal))
 }
 
-fn parse(bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
-    const AS_FLOAT: &str = "with NumPy, `numpy.ascontiguousarray(values, dtype=numpy.float32)` makes it one";
+/// Reads whole numbers of any type from a file called `name`, in order.
+///
+/// # Errors
+/// It doesn't hold integers.
+pub fn read_integers(name: &str, bytes: &[u8]) -> Result<Vec<i64>, Diagnostic> {
+    let integers = || {
+        let file = open(bytes)?;
+        let kind = file.dtype().descr();
+        let (signed, size) = match kind.as_str() {
+            "'|u1'" => (false, 1),
+            "'|i1'" => (true, 1),
+            "'<u2'" => (false, 2),
+            "'<i2'" => (true, 2),
+            "'<u4'" => (false, 4),
+            "'<i4'" => (true, 4),
+            "'<u8'" => (false, 8),
+            "'<i8'" => (true, 8),
+            other => return Err((format!("its values are of type {other}, not integers"), "")),
+        };
+        let integer = |bytes: &[u8]| {
+            let word = bytes.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+            let unused = 64 - 8 * size;
+            if signed { (word << unused).cast_signed() >> unused } else { word.cast_signed() }
+        };
+        Ok(data(file, size)?.chunks_exact(size).map(integer).collect())
+    };
+    integers().map_err(|refusal| refused(name, &refusal))
+}
+
+fn refused(name: &str, (what, hint): &Refusal) -> Diagnostic {
+    let problem = Diagnostic::error(format!("`{name}` can't be used: {what}")).code(Code::Values);
+    if hint.is_empty() { problem } else { problem.hint(*hint) }
+}
+
+fn parse(bytes: &[u8]) -> Result<Tensor, Refusal> {
+    let file = open(bytes)?;
+    let shape = extents(&file);
+    let kind = file.dtype().descr();
+    let integer = match kind.as_str() {
+        "'<f4'" => false,
+        "'<i4'" => true,
+        other => return Err((format!("its values are of type {other}, not '<f4' or '<i4'"), AS_FLOAT)),
+    };
+    let data = data(file, 4)?;
+    let words = data.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect();
+    Ok(Tensor { shape, integer, words })
+}
+
+fn extents(file: &NpyFile<&[u8]>) -> Vec<usize> {
+    file.shape().iter().map(|extent| usize::try_from(*extent).unwrap_or(usize::MAX)).collect()
+}
+
+/// The file after its header, whose values are in C order.
+fn open(bytes: &[u8]) -> Result<NpyFile<&[u8]>, Refusal> {
     let refuse = |what: &str, hint| Err((what.to_string(), hint));
     let Some(header) = header(bytes) else {
         return refuse("it isn't a .npy file, or is cut short", "`numpy.save` writes such files");
@@ -46,24 +100,22 @@ fn parse(bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
         Ok(file) => file,
         Err(error) => return Err((error.to_string(), "`numpy.save` writes such files")),
     };
-    let shape: Vec<usize> = file.shape().iter().map(|extent| usize::try_from(*extent).unwrap_or(usize::MAX)).collect();
-    if file.order() == Order::Fortran && shape.len() > 1 {
+    if file.order() == Order::Fortran && file.shape().len() > 1 {
         return refuse("its values are in Fortran's order", AS_FLOAT);
     }
-    let kind = file.dtype().descr();
-    let integer = match kind.as_str() {
-        "'<f4'" => false,
-        "'<i4'" => true,
-        other => return Err((format!("its values are of type {other}, not '<f4' or '<i4'"), AS_FLOAT)),
-    };
+    Ok(file)
+}
+
+/// The values, of so many bytes each.
+fn data<'b>(file: NpyFile<&'b [u8]>, size: usize) -> Result<&'b [u8], Refusal> {
+    let shape = extents(&file);
     let data = file.into_inner();
     let count = shape.iter().try_fold(1_usize, |product, extent| product.checked_mul(*extent));
-    if count.and_then(|count| count.checked_mul(4)) != Some(data.len()) {
+    if count.and_then(|count| count.checked_mul(size)) != Some(data.len()) {
         let extents = crate::table::shape(&shape);
         return Err((format!("a shape of {extents} doesn't go with {} bytes of values", data.len()), ""));
     }
-    let words = data.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect();
-    Ok(Tensor { shape, integer, words })
+    Ok(data)
 }
 
 /// Whether the product of all numbers in a header from its shape on, zeros left out, is at most a number of bytes.
@@ -114,6 +166,20 @@ mod tests {
             let tensor = Tensor { shape, integer, words: words.clone() };
             assert_eq!(read("a", &write(&tensor)), Ok(tensor));
         }
+    }
+
+    #[test]
+    fn integers_of_any_width_are_read() {
+        let integers = |kind: &str, bytes: &[u8]| {
+            let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (2,)}}\n");
+            let length = u16::try_from(header.len()).expect("a short header");
+            read_integers("a", &[b"\x93NUMPY\x01\x00", &length.to_le_bytes()[..], header.as_bytes(), bytes].concat())
+        };
+        assert_eq!(integers("|u1", &[7, 255]), Ok(vec![7, 255]));
+        assert_eq!(integers("|i1", &[7, 255]), Ok(vec![7, -1]));
+        assert_eq!(integers("<i8", &[1_i64, -2].map(i64::to_le_bytes).concat()), Ok(vec![1, -2]));
+        integers("<f4", &[0; 8]).expect_err("floats");
+        integers("<i8", &[0; 8]).expect_err("too short");
     }
 
     /// A file of version 1 with this header and so many bytes of values.

@@ -1,19 +1,26 @@
 //! Says that work goes on, where somebody watches and it takes long.
 
 use crate::console::Console;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long work takes before anything is said about it.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often the sign of life changes.
 const TICK: Duration = Duration::from_millis(100);
+/// Parts of the work that a bar can show.
+const PARTS: u64 = 1000;
+/// A bar for work whose share is known.
+const BAR: &str = "{spinner} {wide_bar} {percent:>3} %  {msg}";
+
+/// How far the work is, from 0 to 1, and what is being done.
+type Stage = (f64, String);
 
 /// A sign of life on the terminal until it is dropped.
 pub struct Progress {
-    thread: Option<(Sender<()>, JoinHandle<()>)>,
+    thread: Option<(Sender<Stage>, JoinHandle<()>)>,
 }
 
 impl Progress {
@@ -25,16 +32,37 @@ impl Progress {
         });
         Self { thread }
     }
+
+    /// Shows how much of the work is done, from 0 to 1, and what is being done now.
+    pub fn at(&self, share: f64, what: String) {
+        if let Some((sender, _)) = &self.thread {
+            // It only draws: if it has failed, nothing is lost.
+            let _ = sender.send((share, what));
+        }
+    }
 }
 
-fn show(end: &Receiver<()>, what: String) {
-    if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-        let bar = ProgressBar::new_spinner().with_message(what);
-        while end.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            bar.tick();
+fn show(stages: &Receiver<Stage>, what: String) {
+    let start = Instant::now();
+    let bar = ProgressBar::hidden().with_message(what);
+    loop {
+        match stages.recv_timeout(TICK) {
+            Ok((share, what)) => {
+                if bar.length().is_none() {
+                    bar.set_length(PARTS);
+                    bar.set_style(ProgressStyle::with_template(BAR).expect("a template of known parts"));
+                }
+                bar.set_message(what);
+                bar.set_position((share * PARTS as f64) as u64);
+            }
+            Err(RecvTimeoutError::Timeout) => bar.tick(),
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        bar.finish_and_clear();
+        if bar.is_hidden() && start.elapsed() >= PATIENCE {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
+    bar.finish_and_clear();
 }
 
 impl Drop for Progress {

@@ -5,6 +5,7 @@ use crate::expression::Expression;
 use crate::graph::{Access, Element, Graph, Index, Nest, TensorId};
 use crate::plan::arithmetic::{Arithmetic, Evaluator};
 use crate::plan::batch::Buffer;
+use crate::plan::vectorised::vectorised;
 use crate::plan::{Order, nest};
 
 /// One row for each value of a tile, row-major; in a row one value for each tile.
@@ -83,10 +84,12 @@ impl<A: Arithmetic> Image<'_, A> {
 /// The sum over the input channels for one transformed value of every tile, one channel after the other from zero.
 fn product<A: Arithmetic>(transformed: &[Rows<A::Value>], value: usize, weights: &[f64]) -> Vec<A::Value> {
     let mut sum = vec![A::read(0, Element::F32); transformed[0][value].len()];
-    for (rows, weight) in transformed.iter().zip(weights) {
-        let weight = A::rounded(*weight);
-        sum.iter_mut().zip(&rows[value]).for_each(|(sum, factor)| *sum = A::fma(*factor, weight, *sum));
-    }
+    vectorised(|| {
+        for (rows, weight) in transformed.iter().zip(weights) {
+            let weight = A::rounded(*weight);
+            sum.iter_mut().zip(&rows[value]).for_each(|(sum, factor)| *sum = A::fma(*factor, weight, *sum));
+        }
+    });
     sum
 }
 

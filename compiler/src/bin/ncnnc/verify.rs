@@ -1,0 +1,164 @@
+//! `ncnnc verify`: how far a model's outputs are from what they should be, why, and whether that has changed.
+
+use crate::console::{Console, Done, Stop};
+use crate::lock::{Lock, LockArguments};
+use crate::model::{self, ShapedModelArguments};
+use crate::output::Files;
+use crate::progress::Progress;
+use crate::samples::SampleArguments;
+use ncnnc_compiler::compile::File;
+use ncnnc_compiler::diagnostic::{Code, Diagnostic};
+use ncnnc_compiler::verify::{Record, Report, Subject, html, json, text, verify};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Measures a model's precision layer by layer, says what it comes from, and holds it to what was recorded
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  ncnnc verify model.param --inputs images.npy
+  ncnnc verify model.param --inputs calibration/ --reference pytorch.npy --max-error 1e-4
+  ncnnc verify model.param --inputs a=a.npy --inputs b=b.npy --reference out0=out0.npy
+  ncnnc verify model.param --inputs images/ --precision f16 --precision 'fc*=f32' --report report.html
+  ncnnc verify model.param --inputs images/ --record
+  ncnnc verify model.param --inputs images/ --locked      (in CI)
+
+Inputs are .npy files of 32-bit floats, outermost extent first; an extent before those of the model's input counts samples,
+and the files of a folder are samples in the order of their names. Every layer is measured against its plain definition in
+64-bit floats, alone and in the whole, and the outputs against the references. Nothing of it depends on the machine.
+
+Exit codes: 0 the precision is as it should be; 4 an output is further from its reference than --max-error allows, or is no
+number where the reference is one, or is not what the lock holds it to.")]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ShapedModelArguments,
+    #[command(flatten)]
+    measurement: MeasurementArguments,
+    /// The same network's .bin before its constants were narrowed, to say what that did
+    #[arg(long, value_name = "FILE.bin")]
+    original: Option<PathBuf>,
+    /// Writes what was measured to the lock; refused where a lock says something else
+    #[arg(long, conflicts_with = "locked")]
+    record: bool,
+    /// Fails when an error has grown, or bits have changed, since the lock was written
+    #[arg(long)]
+    locked: bool,
+}
+
+/// What is measured on, and where the result goes.
+#[derive(clap::Args)]
+pub struct MeasurementArguments {
+    #[command(flatten)]
+    samples: SampleArguments,
+    /// The largest difference that is accepted: from the references, or without them from the definition
+    #[arg(long, value_name = "ERROR", value_parser = error)]
+    max_error: Option<f64>,
+    /// Writes the report to a file as well, a page for .html, data for .json, else text; can be given several times
+    #[arg(long = "report", value_name = "FILE")]
+    reports: Vec<PathBuf>,
+    #[command(flatten)]
+    lock: LockArguments,
+}
+
+/// What becomes of a measurement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is shown.
+    Look,
+    /// It is recorded, and held to an earlier record if there is one.
+    Record,
+    /// It is held to a record.
+    Hold,
+}
+
+fn error(text: &str) -> Result<f64, String> {
+    let error = text.parse::<f64>().ok().filter(|error| *error >= 0.0);
+    error.ok_or_else(|| "an error is a number from 0 on, such as 1e-4".to_string())
+}
+
+pub fn run(arguments: &Arguments, console: &Console) -> Done {
+    let model = arguments.model.model.read(console)?;
+    let original =
+        arguments.original.as_ref().map(|path| Ok::<_, Diagnostic>((path, model::read(path)?))).transpose()?;
+    let path = original.as_ref().map(|(path, _)| path.to_string_lossy()).unwrap_or_default();
+    let original = original.as_ref().map(|(_, bytes)| File { path: &path, bytes });
+    let purpose = match (arguments.record, arguments.locked) {
+        (true, _) => Purpose::Record,
+        (false, true) => Purpose::Hold,
+        (false, false) => Purpose::Look,
+    };
+    let subject = || Subject::new(model.param(), model.weights(), original, &arguments.model.options());
+    arguments.measurement.run(&subject, &model.paths, purpose, console)
+}
+
+impl MeasurementArguments {
+    /// Measures and says so; `files` are the model's, the param file first.
+    ///
+    /// # Errors
+    /// Something can't be read, doesn't fit or can't be written, or the precision isn't as it should be.
+    pub fn run(
+        &self,
+        subject: &dyn Fn() -> Result<Subject, Vec<Diagnostic>>,
+        files: &[PathBuf],
+        purpose: Purpose,
+        console: &Console,
+    ) -> Done {
+        let (param, lock) = (&files[0], self.lock.of(&files[0]));
+        let held = purpose == Purpose::Hold || (purpose == Purpose::Record && lock.path.exists());
+        let recorded = held.then(|| Lock::read(&lock.path)).transpose()?;
+        let report = self.measure(subject, console)?;
+        console.result(|| text(&report), || json!(report))?;
+        let record = Record::of(&report);
+        let differences = recorded.as_ref().map(|recorded| record.differences(recorded)).unwrap_or_default();
+        let mut written = Files::default();
+        for path in &self.reports {
+            written.add(path, rendered(&report, path));
+        }
+        if !differences.is_empty() {
+            written.add(&lock.pending, record.text());
+        } else if purpose == Purpose::Record && report.verdict.passed && recorded.as_ref() != Some(&record) {
+            lock.accept(&record, &mut written)?;
+        }
+        written.write(files)?;
+        let mut problems = Vec::new();
+        if !report.verdict.passed {
+            let message = format!("the precision isn't what was asked for: {}", report.verdict.text);
+            problems.push(Diagnostic::error(message).code(Code::Precision));
+        }
+        if !differences.is_empty() {
+            problems.push(differing(&differences, &lock, param));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+    }
+
+    fn measure(
+        &self,
+        subject: &dyn Fn() -> Result<Subject, Vec<Diagnostic>>,
+        console: &Console,
+    ) -> Result<Report, Stop> {
+        let progress = Progress::start(console, "reading".into());
+        let subject = subject()?;
+        let samples = self.samples.read(&subject)?;
+        Ok(verify(&subject, &samples, self.max_error, &mut |at| {
+            let whole = (at.samples * at.steps) as f64;
+            let what = format!("sample {} of {}: {}", at.sample + 1, at.samples, at.doing);
+            progress.at((at.sample * at.steps + at.step) as f64 / whole, what);
+        }))
+    }
+}
+
+/// The report in the form that the file's ending asks for.
+fn rendered(report: &Report, path: &Path) -> String {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("html") => html(report),
+        Some("json") => json(report),
+        Some(_) | None => text(report),
+    }
+}
+
+fn differing(differences: &[String], lock: &Lock, param: &Path) -> Diagnostic {
+    let message = format!("the precision isn't what `{}` holds it to\n{}", lock.path.display(), differences.join("\n"));
+    let (pending, param) = (lock.pending.display(), param.display());
+    Diagnostic::error(message)
+        .code(Code::Precision)
+        .hint(format!("`ncnnc accept {param}` puts what was measured (`{pending}`) in its place"))
+}
