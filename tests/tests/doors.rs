@@ -23,6 +23,12 @@ ncnnc::include_model! {
     threads = 2;
 }
 
+ncnnc::include_model! {
+    /// The build itself is the test: what the lock was recorded for still holds.
+    struct Held = "ui/models/tiny.param";
+    lock = "ui/models/tiny.precision.lock";
+}
+
 mod another_module {
     ncnnc::include_model! {
         pub struct Digits = "../runtime/examples/digits/digits.fp16.param";
@@ -92,6 +98,12 @@ fn models_of_one_name_live_in_different_modules() {
     let (one, other) = (one.run(&image), other.run(&image));
     assert_ne!(one, other, "constants stored as f16 have fewer bits");
     assert!(one.iter().zip(other).all(|(one, other)| (one - other).abs() < 1e-2));
+}
+
+#[test]
+fn a_model_that_a_lock_holds_runs() {
+    let image: [f32; 24] = std::array::from_fn(|i| i as f32 - 12.0);
+    assert_eq!(*Held::new().run(&image), image.map(|value| value.max(0.0)));
 }
 
 #[test]

@@ -55,4 +55,20 @@ mod misfits {
     }
 }
 
+mod locks {
+    ncnnc::include_model! {
+        struct Other = "models/tiny.param";
+        lock = "models/tiny.precision.lock";
+        numerics = strict;
+    }
+    ncnnc::include_model! {
+        struct Unlocked = "models/tiny.param";
+        lock = "models/absent.precision.lock";
+    }
+    ncnnc::include_model! {
+        struct Unreadable = "models/tiny.param";
+        lock = "models/tiny.param";
+    }
+}
+
 fn main() {}

@@ -1,7 +1,6 @@
 //! What is said about the distance between numbers that were computed and those that were meant.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The largest number of IEEE-754 half precision.
 pub const LARGEST_F16: f64 = 65504.0;
@@ -9,8 +8,17 @@ pub const LARGEST_F16: f64 = 65504.0;
 /// What half precision rounds to zero: half its smallest denormal, and less.
 const FLUSHED_F16: f64 = 1.0 / 33_554_432.0;
 
-/// The last class of [`Errors::ulps`] holds everything from this power of two on.
+/// The first class of units in the last place goes up to this power of two; exact values are a class before it.
+const FIRST_CLASS: i32 = -1;
+
+/// The last one holds everything from this power of two on.
 const LAST_CLASS: i32 = 20;
+
+/// How many classes there are.
+const CLASSES: usize = (LAST_CLASS - FIRST_CLASS + 2) as usize;
+
+/// The least power of two that has a class of magnitude.
+const LEAST_EXPONENT: i32 = -1023;
 
 /// The distance of computed values from those that were meant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,9 +66,9 @@ pub struct Errors {
     flushed: u64,
     nonzero: u64,
     /// How many values differ by no more than so many units in the last place: exactly, up to 1/2, up to 1, up to 2...
-    pub ulps: BTreeMap<i32, u64>,
-    /// By the binary exponent of the value that was meant.
-    pub binades: BTreeMap<i32, Binade>,
+    ulps: [u64; CLASSES],
+    /// By the binary exponent of the value that was meant, from [`LEAST_EXPONENT`] as far as there are any.
+    binades: Vec<Binade>,
 }
 
 impl Errors {
@@ -84,11 +92,15 @@ impl Errors {
         self.noise += difference * difference;
         self.computed += got * got;
         self.product += got * want;
-        *self.ulps.entry(class(ulps)).or_default() += 1;
+        self.ulps[class(ulps)] += 1;
         if want != 0.0 {
             self.nonzero += 1;
             self.flushed += u64::from(want.abs() <= FLUSHED_F16);
-            let binade = self.binades.entry(exponent(want)).or_default();
+            let place = (exponent(want) - LEAST_EXPONENT) as usize;
+            if self.binades.len() <= place {
+                self.binades.resize(place + 1, Binade::default());
+            }
+            let binade = &mut self.binades[place];
             binade.elements += 1;
             binade.max_abs = binade.max_abs.max(difference);
             binade.energy += difference * difference;
@@ -108,6 +120,22 @@ impl Errors {
             cosine: (norms > 0.0).then(|| (self.product / norms).clamp(-1.0, 1.0)),
             ..self.figures.clone()
         }
+    }
+
+    /// The classes of units in the last place that have values: up to how many units each goes, and its values.
+    pub fn ulp_classes(&self) -> impl Iterator<Item = (f64, u64)> {
+        let end = |class: usize| if class == 0 { 0.0 } else { 2.0_f64.powi(class as i32 - 1 + FIRST_CLASS) };
+        self.ulps
+            .iter()
+            .enumerate()
+            .filter(|(_, values)| **values > 0)
+            .map(move |(class, values)| (end(class), *values))
+    }
+
+    /// The powers of two from which there are values, up to the next one, and what is known of those.
+    pub fn binades(&self) -> impl Iterator<Item = (i32, Binade)> {
+        let filled = (LEAST_EXPONENT..).zip(&self.binades).filter(|(_, binade)| binade.elements > 0);
+        filled.map(|(exponent, binade)| (exponent, *binade))
     }
 
     /// How the meant values would fit into half precision.
@@ -148,17 +176,22 @@ pub fn unit_in_the_last_place(value: f64) -> f64 {
     const SMALLEST_NORMAL: i32 = -126;
     const PRECISION: i32 = 23;
     let exponent = if value == 0.0 { SMALLEST_NORMAL } else { exponent(value).max(SMALLEST_NORMAL) };
-    2.0_f64.powi(exponent - PRECISION)
+    f64::from_bits(((exponent - PRECISION - LEAST_EXPONENT) as u64) << 52)
 }
 
 /// The power of two at or below a magnitude.
 fn exponent(value: f64) -> i32 {
-    ((value.abs().to_bits() >> 52) as i32 - 1023).max(-1023)
+    (value.abs().to_bits() >> 52) as i32 + LEAST_EXPONENT
 }
 
-/// The power of two up to which a number of units in the last place goes; `i32::MIN` for none at all.
-fn class(ulps: f64) -> i32 {
-    if ulps == 0.0 { i32::MIN } else { (ulps.log2().ceil() as i32).clamp(-1, LAST_CLASS) }
+/// The class of a number of units in the last place.
+fn class(ulps: f64) -> usize {
+    if ulps == 0.0 {
+        return 0;
+    }
+    let is_power = ulps.to_bits().trailing_zeros() >= 52;
+    let end = exponent(ulps) + i32::from(!is_power);
+    (end.clamp(FIRST_CLASS, LAST_CLASS) - FIRST_CLASS + 1) as usize
 }
 
 /// How often two classifiers choose alike.
@@ -206,7 +239,19 @@ mod tests {
         let snr = 10.0 * (25.0 * 2.0_f64.powi(40)).log10();
         assert!((figures.snr_db.expect("they differ") - snr).abs() < 1e-9);
         assert!(figures.cosine.expect("neither is zero") > 1.0 - 1e-12);
-        assert_eq!(errors.ulps, BTreeMap::from([(i32::MIN, 1), (1, 1)]));
+        assert_eq!(errors.ulp_classes().collect::<Vec<_>>(), [(0.0, 1), (2.0, 1)]);
+        assert_eq!(errors.binades().map(|(exponent, _)| exponent).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn classes_end_at_powers_of_two() {
+        for (ulps, end) in
+            [(0.0, 0.0), (1e-9, 0.5), (0.5, 0.5), (0.51, 1.0), (1.0, 1.0), (3.0, 4.0), (1e9, 1_048_576.0)]
+        {
+            let mut errors = Errors::default();
+            errors.add(1.0 + ulps * f64::from(f32::EPSILON), 1.0);
+            assert_eq!(errors.ulp_classes().collect::<Vec<_>>(), [(end, 1)], "{ulps}");
+        }
     }
 
     #[test]

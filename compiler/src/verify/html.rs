@@ -173,7 +173,7 @@ fn layers(report: &Report) -> Markup {
                 Series { name: "bound of the layer alone", values: series(&|layer| layer.bound) },
             ],
         ))
-        (bars("Errors of layers alone, up to so many units of the last place", &classes))
+        (bars("Errors of layers alone: per cent of the values, up to so many units of the last place", &classes))
         table {
             thead {
                 tr { th { "layer" } th class="words" { "type" } th colspan="5" { "alone" } th colspan="2" { "in the whole" } th colspan="2" { "in f16" } }

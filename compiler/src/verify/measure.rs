@@ -1,7 +1,7 @@
 //! The measurement itself: sample by sample, row by row.
 
 use super::cause::{Outputs, Switch};
-use super::figures::{Agreement, Binade, Errors, HalfRange, largest};
+use super::figures::{Agreement, Errors, HalfRange, largest};
 use super::narrowed::Narrowed;
 use super::report::{
     Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass, OutputReport, Report, UlpClass,
@@ -14,7 +14,6 @@ use crate::graph::{Element, Graph, Operation, TensorId};
 use crate::lock::{hash_bytes, plan_hash};
 use crate::ncnn::Storage;
 use crate::plan::{Arithmetic, Bounded, Bounds, Interpreter, Plan, Reals, Words};
-use std::collections::BTreeMap;
 
 /// How far a verification is.
 #[derive(Clone, Copy, Debug)]
@@ -293,8 +292,8 @@ impl MeasuredRow {
             constants_in_f16: (!constants.is_empty()).then(|| HalfRange::of(constants.into_iter())),
             stored_in_file: stored,
             stored_in_plan: formats.map(|format| format.text().to_string()),
-            local_ulps: ulp_classes(&self.local.ulps),
-            local_by_magnitude: magnitude_classes(&self.local.binades),
+            local_ulps: ulp_classes(&self.local),
+            local_by_magnitude: magnitude_classes(&self.local),
             hash: hash_bytes(self.words.iter().map(String::as_bytes)),
         }
     }
@@ -320,13 +319,12 @@ fn storage_text(storage: Storage) -> &'static str {
     }
 }
 
-fn ulp_classes(classes: &BTreeMap<i32, u64>) -> Vec<UlpClass> {
-    let up_to = |class: i32| if class == i32::MIN { 0.0 } else { 2.0_f64.powi(class) };
-    classes.iter().map(|(class, elements)| UlpClass { up_to: up_to(*class), elements: *elements }).collect()
+fn ulp_classes(errors: &Errors) -> Vec<UlpClass> {
+    errors.ulp_classes().map(|(up_to, elements)| UlpClass { up_to, elements }).collect()
 }
 
-fn magnitude_classes(classes: &BTreeMap<i32, Binade>) -> Vec<MagnitudeClass> {
-    classes.iter().map(|(exponent, errors)| MagnitudeClass { exponent: *exponent, errors: *errors }).collect()
+fn magnitude_classes(errors: &Errors) -> Vec<MagnitudeClass> {
+    errors.binades().map(|(exponent, errors)| MagnitudeClass { exponent, errors }).collect()
 }
 
 impl MeasuredContender {
@@ -347,7 +345,7 @@ impl MeasuredOutput {
         let given = samples.references.iter().any(|reference| reference.output == output.name);
         let distance =
             |(errors, agreement): &(Errors, Agreement)| Distance { figures: errors.figures(), agreement: *agreement };
-        let by_magnitude = magnitude_classes(&self.contenders[0].from_definition.0.binades);
+        let by_magnitude = magnitude_classes(&self.contenders[0].from_definition.0);
         let contenders = (Contender::ALL.into_iter().zip(&self.contenders))
             .filter(|(contender, _)| given || *contender != Contender::Reference)
             .map(|(contender, measured)| ContenderReport {

@@ -10,6 +10,9 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 36.0;
 
+/// Names that fit under the bars of a plot.
+const MOST_NAMES: usize = 16;
+
 /// An axis.
 pub(super) struct Axis {
     /// What stands beside it.
@@ -99,6 +102,8 @@ pub(super) fn bars(title: &str, values: &[(String, f64)]) -> Markup {
     let total: f64 = values.iter().map(|(_, value)| value).sum();
     let highest = values.iter().map(|(_, value)| *value).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let step = (WIDTH - LEFT - RIGHT) / values.len().max(1) as f64;
+    // Names that would touch their neighbours are left out.
+    let named = values.len().div_ceil(MOST_NAMES).max(1);
     let height = |value: f64| value / highest * (HEIGHT - TOP - BOTTOM);
     figure(
         title,
@@ -111,10 +116,12 @@ pub(super) fn bars(title: &str, values: &[(String, f64)]) -> Markup {
                 // What rounds to nothing would only stand in its neighbours' way.
                 @if share >= 0.05 {
                     text class="tick" x=(place(left + step / 2.0)) y=(place(HEIGHT - BOTTOM - height(*value) - 4.0)) text-anchor="middle" {
-                        (format!("{share:.1} %"))
+                        (format!("{share:.1}"))
                     }
                 }
-                text class="tick" x=(place(left + step / 2.0)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (name) }
+                @if at.is_multiple_of(named) {
+                    text class="tick" x=(place(left + step / 2.0)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (name) }
+                }
             }
         },
     )

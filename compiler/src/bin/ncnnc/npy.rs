@@ -107,7 +107,7 @@ fn open(bytes: &[u8]) -> Result<NpyFile<&[u8]>, Refusal> {
 }
 
 /// The values, of so many bytes each.
-fn data<'b>(file: NpyFile<&'b [u8]>, size: usize) -> Result<&'b [u8], Refusal> {
+fn data(file: NpyFile<&[u8]>, size: usize) -> Result<&[u8], Refusal> {
     let shape = extents(&file);
     let data = file.into_inner();
     let count = shape.iter().try_fold(1_usize, |product, extent| product.checked_mul(*extent));
