@@ -52,8 +52,9 @@ impl Parse for Arguments {
         let attributes = quote!(#(#attributes)*);
         let mut request = request(name, visibility.into_token_stream(), attributes, &path);
         let mut problems: Option<syn::Error> = None;
+        let mut given = Vec::new();
         while !input.is_empty() {
-            if let Err(problem) = statement(input, &mut request) {
+            if let Err(problem) = statement(input, &mut request, &mut given) {
                 match &mut problems {
                     Some(problems) => problems.combine(problem),
                     None => problems = Some(problem),
@@ -83,10 +84,11 @@ fn request(name: Ident, visibility: TokenStream, attributes: TokenStream, path: 
     }
 }
 
-/// Reads one statement, to its semicolon even if something is wrong with it.
-fn statement(input: ParseStream, request: &mut Request) -> syn::Result<()> {
+/// Reads one statement, to its semicolon even if something is wrong with it; `given` are the options so far that can be
+/// given only once.
+fn statement(input: ParseStream, request: &mut Request, given: &mut Vec<Ident>) -> syn::Result<()> {
     let ahead = input.fork();
-    let result = option(&ahead, request).and_then(|()| {
+    let result = once(&ahead.fork(), given).and_then(|()| option(&ahead, request)).and_then(|()| {
         if ahead.peek(Token![;]) || ahead.is_empty() { Ok(()) } else { Err(ahead.error("expected `;`")) }
     });
     if result.is_ok() {
@@ -99,6 +101,18 @@ fn statement(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         input.parse::<Token![;]>()?;
     }
     result
+}
+
+/// Refuses a second value of an option that has one.
+fn once(input: ParseStream, given: &mut Vec<Ident>) -> syn::Result<()> {
+    let option = input.call(Ident::parse_any)?;
+    if input.peek(Token![=]) {
+        if given.contains(&option) {
+            return Err(syn::Error::new(option.span(), format!("`{option}` is given twice")));
+        }
+        given.push(option);
+    }
+    Ok(())
 }
 
 /// Reads one option.

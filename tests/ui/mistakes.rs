@@ -18,6 +18,13 @@ mod calls {
         output out0 out1;
         layer Swirl: [4];
         layer Swirl = swirl;
+        threads = 3;
+        input in1: [3];
+        input in1: [3];
+    }
+    ncnnc::include_model! {
+        struct Compensated = "models/tiny.param";
+        numerics = compensated;
     }
 }
 
@@ -36,8 +43,17 @@ mod misfits {
         input data: [2, 3, 4];
     }
     ncnnc::include_model! {
+        struct Axes = "models/tiny.param";
+        input in0: [1, 2, 3, 4, 5];
+    }
+    ncnnc::include_model! {
         struct Output = "models/tiny.param";
         output relu7;
+        output relu8;
+    }
+    ncnnc::include_model! {
+        struct Precision = "models/tiny.param";
+        precision("rleu", "x**y") = f16;
     }
     ncnnc::include_model! {
         struct Weights = "models/tiny.param";

@@ -28,7 +28,11 @@ pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
         Some(given) => given.iter().map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX)).collect(),
         None => written,
     };
-    if extents.is_empty() || extents.len() > 4 {
+    if extents.len() > 4 {
+        let message = format!("input `{name}` would have {} axes", extents.len());
+        return Err(l.error(message).code(Code::Shape).hint("a blob has at most four"));
+    }
+    if extents.is_empty() {
         let message = format!("the shape of input `{name}` is not known");
         return Err(l
             .error(message)

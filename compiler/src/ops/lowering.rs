@@ -8,7 +8,7 @@ use crate::graph::{
     Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, Tensor, TensorId, View, axes,
 };
 use crate::ncnn::{BlobId, FORBIDS_WINOGRAD, Layer, Model};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Elements of all tensors of a network: 8 GiB of floats. Beyond it, a file is malformed or malicious.
@@ -41,7 +41,8 @@ pub struct Lowering<'a> {
     /// For `Input`: the shape the user gave for this blob, or else the one the file claims, outermost first.
     pub given_shape: Option<Vec<usize>>,
     outputs: Vec<Option<View>>,
-    names: &'a mut HashSet<String>,
+    /// The tensors' names, and for each how many copies of it have been made unique.
+    names: &'a mut HashMap<String, usize>,
 }
 
 impl Lowering<'_> {
@@ -140,11 +141,13 @@ impl Lowering<'_> {
     /// Adds a tensor under a name made unique if need be.
     pub fn add(&mut self, name: &str, shape: &[usize], element: Element, source: Source) -> View {
         let mut unique = name.to_string();
-        let mut copy = 2;
-        while !self.names.insert(unique.clone()) {
-            unique = format!("{name}.{copy}");
-            copy += 1;
+        let mut copies = self.names.get(name).copied().unwrap_or(0);
+        while self.names.contains_key(&unique) {
+            copies += 1;
+            unique = format!("{name}.{}", copies + 1);
         }
+        self.names.insert(name.to_string(), copies);
+        self.names.entry(unique.clone()).or_insert(0);
         self.graph.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source });
         self.graph.view(TensorId(self.graph.tensors.len() - 1))
     }
@@ -272,7 +275,7 @@ pub fn lower_with(
     custom: &[CustomLayer],
 ) -> Result<Graph, Vec<Diagnostic>> {
     let mut graph = Graph::default();
-    let mut names = HashSet::new();
+    let mut names = HashMap::new();
     let mut values: Vec<Option<View>> = vec![None; model.blobs.len()];
     let mut problems = Vec::new();
     let mut elements = 0;
@@ -307,10 +310,7 @@ pub fn lower_with(
             Err(problem) => problems.push(problem),
         }
     }
-    let wanted = wanted_blobs(model, extra).unwrap_or_else(|problem| {
-        problems.push(problem);
-        Vec::new()
-    });
+    let wanted = wanted_blobs(model, extra, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -323,15 +323,15 @@ pub fn lower_with(
     Ok(graph)
 }
 
-/// The model's outputs and the blobs asked for besides.
-fn wanted_blobs(model: &Model, extra: &[String]) -> Result<Vec<BlobId>, Diagnostic> {
+/// The model's outputs and the blobs asked for besides, each once.
+fn wanted_blobs(model: &Model, extra: &[String], problems: &mut Vec<Diagnostic>) -> Vec<BlobId> {
     let mut wanted = model.outputs();
     for name in extra {
         match model.blobs.iter().position(|blob| blob.name == *name) {
             Some(at) if wanted.contains(&BlobId(at)) => {}
             Some(at) => wanted.push(BlobId(at)),
-            None => return Err(Diagnostic::error(format!("the model has no blob `{name}` to put out"))),
+            None => problems.push(Diagnostic::error(format!("the model has no blob `{name}` to put out"))),
         }
     }
-    Ok(wanted)
+    wanted
 }
