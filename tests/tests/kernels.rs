@@ -10,6 +10,7 @@ use ncnnc_compiler::schedule::{Constants, schedule};
 use ncnnc_targets::TARGETS;
 use ncnnc_tests::cases::read_cases;
 use ncnnc_tests::planned::{Planned, plan_case, same};
+use ncnnc_tests::random::Random;
 use ncnnc_tests::shared::shared;
 
 /// The model's outputs, cut to their actual size where it depends on the data.
@@ -68,4 +69,19 @@ fn kernels_equal_the_plan() {
 fn kernels_with_narrow_constants_equal_the_plan() {
     check(Format::F16, 5);
     check(Format::Bf16, 7);
+}
+
+/// Weights can be given at run time: whatever they are, the interpreter finds no access that leaves its buffer.
+#[test]
+fn no_constants_lead_kernels_astray() {
+    let Some(folder) = shared("conformance/layers") else { return };
+    let mut random = Random(1);
+    for case in read_cases(&folder, |layer| ops::operator(layer).is_some()).iter().step_by(3) {
+        let planned = plan_case(case, Mode::Strict, &Precision::default(), TARGETS);
+        let Some(Planned { compiled, inputs }) = planned else { continue };
+        for (_, mut program) in compiled.programs {
+            program.constants = program.constants.iter().map(|_| random.word()).collect();
+            interpret_program(&program, &inputs);
+        }
+    }
 }
