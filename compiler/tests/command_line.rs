@@ -198,6 +198,7 @@ fn what_cannot_be_done_is_refused() {
             "compile small.param --emit rust -o absent/small.rs",
             "compile small.param --emit rust -o small.bin/small.rs",
             "compile small.param --emit rust -o small.bin",
+            "compile small.param -o -",
             "compile small.param --emit rust -o folder.param/../small.param",
         ],
     ));

@@ -1,6 +1,8 @@
 //! What generated code is made of. Not for use by hand: it changes with the compiler.
 
 pub use crate::memory::Aligned;
+#[cfg(feature = "std")]
+pub use crate::pool::Pool;
 pub use crate::weights::check as check_weights;
 pub use crate::words;
 

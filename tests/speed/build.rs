@@ -223,6 +223,7 @@ fn layers(folder: &Path) -> String {
 /// Compiles those of the networks found that are wanted; the code that includes them.
 fn networks(folder: &Path, found: &[Network], absence: &str) -> String {
     let (mut code, mut table) = (String::new(), String::new());
+    println!("cargo::rustc-link-search=native={}", text(folder));
     for network in NETWORKS.iter().filter_map(|name| found.iter().find(|network| network.name == *name)) {
         let stem = &network.name;
         let (weights, input) = (folder.join(format!("{stem}.bin")), folder.join(format!("{stem}.input")));
@@ -239,16 +240,44 @@ fn networks(folder: &Path, found: &[Network], absence: &str) -> String {
         let output = &network.outputs.first().expect("a network has an output").name;
         let entry = format!(
             "Whole {{ name: {stem:?}, param: {param:?}, weights: {:?}, input: ({:?}, {:?}, &{:?}), output: {output:?}, \
-             new: |options| Box::new({stem}::{name}::with_options(options)) }},",
+             new: |options| Box::new({stem}::{name}::with_options(options)), object: {} }},",
             text(&weights),
             network.input,
             text(&input),
             network.input_shape,
+            object(folder, network, &weights),
         );
         writeln!(code, "crate::network::network!({stem}, {name});").expect("strings grow");
         writeln!(table, "    {entry}").expect("strings grow");
     }
     format!("{code}pub static NETWORKS: &[Whole] = &[\n{table}];\npub static ABSENCE: &str = {absence:?};\n")
+}
+
+/// Compiles a network as a static library to link; an expression for what the benchmark calls.
+#[cfg(feature = "objects")]
+fn object(folder: &Path, network: &Network, weights: &Path) -> String {
+    use ncnnc_compiler::compile::{File, Options, compile};
+    use ncnnc_compiler::emit::object::{Network as Compiled, Platform, Weights};
+    let read = |path: &Path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (param, values) = (read(&network.param), read(weights));
+    let shapes = [(network.input.clone(), network.input_shape.clone())].into();
+    let options = Options { shapes, ..Options::default() };
+    let platform = Platform::new(&std::env::var("TARGET").expect("cargo sets it")).expect("a machine for objects");
+    let (param, values) =
+        (File { path: text(&network.param), bytes: &param }, File { path: text(weights), bytes: &values });
+    let programs = compile(param, values, &options, platform.targets()).expect("it was compiled before").programs;
+    let name = format!("object_{}", network.name);
+    let compiled = Compiled::new(&name, &programs, 0, Weights::Included).expect("a name in C");
+    write(&folder.join(format!("lib{name}.a")), &compiled.static_library(&platform));
+    println!("cargo::rustc-link-lib=static={name}");
+    let (arena, output) = (compiled.arena_bytes(), compiled.outputs()[0].shape.iter().product::<usize>());
+    format!("Some(crate::objects::object!({name}_run_parallel, {arena}, {output}))")
+}
+
+/// No objects are wanted.
+#[cfg(not(feature = "objects"))]
+fn object(_: &Path, _: &Network, _: &Path) -> &'static str {
+    "None"
 }
 
 /// Writes a file dated long ago: cargo would find one that is younger than the build changed, and build again.

@@ -37,7 +37,7 @@ pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
         return Err(l
             .error(message)
             .code(Code::Shape)
-            .hint("give it as `[channels, height, width]`, or write it into the .param"));
+            .hint("give it as `[channels, height, width]`, to the command as `--input NAME=C,H,W`, or write it into the .param"));
     }
     let shape = l.checked_shape(&format!("input `{name}`"), &extents)?;
     let view = l.add(&name, &shape, Element::F32, Source::Input);

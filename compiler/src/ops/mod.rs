@@ -195,7 +195,10 @@ pub fn read_weights_with(
 }
 
 fn unknown_layer(layer: &Layer) -> Diagnostic {
-    let hint = format!("`layer {:?} = path::to::function: [1, 2, 3];` has a function compute such layers", layer.kind);
+    let hint = format!(
+        "in Rust, `layer {:?} = path::to::function: [1, 2, 3];` has a function compute such layers",
+        layer.kind
+    );
     Diagnostic::error(format!("unknown layer type `{}`", layer.kind))
         .code(Code::UnknownLayer)
         .at(layer.location.clone())

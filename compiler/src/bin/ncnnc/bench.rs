@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
   ncnnc bench resnet18.param --threads 2 --seconds 5
   ncnnc bench yolo.param --input in0=3,640,640 --instruction-set avx2
 
-The model and the processor's peak (independent multiply-adds in registers) are measured by turns; the best of each is
-shown. A step is what one layer needs done, or several that are computed together. Winograd's algorithm does fewer
-multiply-adds than are counted, so that its steps can exceed the peak. Values of inputs are made up: times don't depend on
+The model and the processor's peak (independent multiply-adds in registers) are measured by turns; the best of each is \
+shown. A step is what one layer needs done, or several that are computed together. Winograd's algorithm does fewer \
+multiply-adds than are counted, so that its steps can exceed the peak. Values of inputs are made up: times don't depend on \
 them, unless a layer's course does.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -211,10 +211,14 @@ fn peak(target: &Target, threads: usize) -> Program {
     }
 }
 
+/// A network below this is shown in microseconds.
+const MILLISECOND: f64 = 1e-3;
+
 fn text(measured: &Measured, set: &str, threads: u16) -> String {
+    let (unit, in_second) = if measured.whole < MILLISECOND { ("µs", 1e6) } else { ("ms", 1e3) };
     let columns = [
         Column::Words("step"),
-        Column::Numbers("ms"),
+        Column::Numbers(unit),
         Column::Numbers("share"),
         Column::Numbers("GFLOP/s"),
         Column::Numbers("of peak"),
@@ -230,15 +234,15 @@ fn text(measured: &Measured, set: &str, threads: u16) -> String {
     let row = |name: &str, seconds: f64, macs| {
         let [speed, part] = speed(macs, seconds);
         let share = format!("{:.1} %", 100.0 * seconds / sum);
-        vec![name.into(), format!("{:.4}", seconds * 1e3), share, speed, part]
+        vec![name.into(), format!("{:.3}", seconds * in_second), share, speed, part]
     };
     let rows = measured.steps.iter().map(|step| row(&step.name, step.seconds, step.macs));
     let macs = measured.steps.iter().map(|step| step.macs).sum();
     let steps = table(&columns, rows.chain([row("all steps", sum, macs)]));
     format!(
-        "{steps}\nwhole runs: best {:.3} ms, median {:.3} ms of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
-        measured.whole * 1e3,
-        measured.median * 1e3,
+        "{steps}\nwhole runs: best {:.3} {unit}, median {:.3} {unit} of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
+        measured.whole * in_second,
+        measured.median * in_second,
         measured.runs,
         if threads == 1 { "thread" } else { "threads" },
         measured.peak * 1e-9,

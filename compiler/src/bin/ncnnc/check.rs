@@ -18,7 +18,7 @@ use std::cell::RefCell;
   ncnnc check model.param --input in0=3,640,640
   ncnnc check model.param --message-format json 2>/dev/null
 
-Says nothing when the model can be compiled. Messages go to the standard error, a table that counts them to the standard
+Says nothing when the model can be compiled. Messages go to the standard error, a table that counts them to the standard \
 output.")]
 pub struct Arguments {
     #[command(flatten)]

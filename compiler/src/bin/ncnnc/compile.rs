@@ -26,7 +26,7 @@ use target_lexicon::Environment;
   ncnnc compile resnet18.param --emit rust -o src/resnet18.rs
   ncnnc compile resnet18.param --emit asm -o - | less
 
-On x86-64 an object has code for AVX-512, for AVX2 and for any processor, and chooses when it runs, unless --target-cpu or
+On x86-64 an object has code for AVX-512, for AVX2 and for any processor, and chooses when it runs, unless --target-cpu or \
 --target-feature says what there is.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -90,6 +90,10 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let mut kinds = arguments.emit.clone();
     kinds.sort_unstable();
     kinds.dedup();
+    if arguments.out == Path::new("-") && (kinds.len() > 1 || arguments.has_weights_file(&kinds)) {
+        let problem = Diagnostic::error("several files can't all go to the standard output");
+        return Err(problem.hint("`--emit` chooses one, and weights in a file of their own are a second one").into());
+    }
     let mut files = Files::default();
     for kind in &kinds {
         let path = arguments.path(*kind, &kinds, &platform);

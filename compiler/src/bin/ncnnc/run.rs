@@ -20,7 +20,7 @@ use std::path::PathBuf;
   ncnnc run model.param --input in0=image.npy --output-dir results
   ncnnc run model.param model.bin --input a=a.npy --input b=b.npy --output conv_3 --threads 4
 
-Inputs are 32-bit floats or integers in C order, outermost extent first; the model is compiled for the shapes of the files.
+Inputs are 32-bit floats or integers in C order, outermost extent first; the model is compiled for the shapes of the files. \
 Each output is written to DIR/BLOB.npy, with `_` for characters of the blob's name that can't stand in a file's.")]
 pub struct Arguments {
     #[command(flatten)]

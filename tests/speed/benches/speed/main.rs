@@ -6,6 +6,8 @@
 mod layers;
 mod network;
 mod networks;
+#[cfg_attr(not(feature = "objects"), allow(dead_code, reason = "nothing is linked"))]
+mod objects;
 mod peak;
 mod peer;
 
@@ -25,13 +27,14 @@ fn main() {
         }
         Some("layers") => on_one_core(move || layers::measure(&part)),
         Some("networks") => compare(&part),
+        Some("objects") => compare_objects(&part),
         Some("steps") => {
             if networks_are_there() {
                 on_one_core(move || networks::steps(&part));
             }
         }
         Some(other) => {
-            eprintln!("`{other}` is not one of: layers, networks, steps");
+            eprintln!("`{other}` is not one of: layers, networks, objects, steps");
             std::process::exit(2);
         }
     }
@@ -50,6 +53,17 @@ fn compare(part: &str) {
     on_one_core(move || networks::compare(&alone, 1, with.as_deref()));
     if std::thread::available_parallelism().map_or(1, NonZero::get) > 1 {
         networks::compare(part, 2, python.as_deref());
+    }
+}
+
+fn compare_objects(part: &str) {
+    if !networks_are_there() {
+        return;
+    }
+    let alone = part.to_string();
+    on_one_core(move || networks::compare_objects(&alone, 1));
+    if std::thread::available_parallelism().map_or(1, NonZero::get) > 1 {
+        networks::compare_objects(part, 2);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole networks, in turn with the real ncnn.
 
 use crate::network::Network;
+use crate::objects::{Object, Running};
 use crate::peer::Peer;
 use ncnnc::Options;
 use std::ffi::OsStr;
@@ -30,6 +31,8 @@ pub struct Whole {
     /// The output's blob.
     pub output: &'static str,
     new: fn(&Options) -> Box<dyn Network>,
+    /// The same as an object, where those were asked for.
+    object: Option<Object>,
 }
 
 include!(concat!(env!("OUT_DIR"), "/networks.rs"));
@@ -41,6 +44,17 @@ pub fn compare(part: &str, threads: usize, python: Option<&OsStr>) {
     println!("{:<16} {a:>9} {b:>9} {c:>9} {d:>9} {e:>9} {f:>9} {g:>11}", format!("{threads} thread(s)"));
     for network in NETWORKS.iter().filter(|network| network.name.contains(part)) {
         network.compare(threads, python);
+    }
+}
+
+/// Prints a table of generated Rust and objects of the networks whose name contains `part`.
+pub fn compare_objects(part: &str, threads: usize) {
+    let head = ["Rust", "median", "steps", "object", "median", "steps", "ratio", "median", "steps"];
+    let [a, b, c, d, e, f, g, h, i] = head;
+    let threads_text = format!("{threads} thread(s)");
+    println!("{threads_text:<14} {a:>8} {b:>8} {c:>8} {d:>9} {e:>8} {f:>8} {g:>9} {h:>8} {i:>8}");
+    for network in NETWORKS.iter().filter(|network| network.name.contains(part)) {
+        network.compare_object(threads);
     }
 }
 
@@ -83,11 +97,7 @@ impl Whole {
         let mut peer = python.map(|python| Peer::start(python, self, threads));
         let (mut ours, mut theirs) = (Times::default(), Times::default());
         for _ in 0..TURNS {
-            ours.turn(|| {
-                let start = Instant::now();
-                std::hint::black_box(network.run(&input));
-                start.elapsed().as_secs_f64()
-            });
+            ours.turn(|| seconds(|| network.run(&input)));
             if let Some(peer) = &mut peer {
                 theirs.turn(|| peer.run());
             }
@@ -107,22 +117,42 @@ impl Whole {
         );
     }
 
+    fn compare_object(&self, threads: usize) {
+        let Some(object) = &self.object else {
+            return println!("{:<16} without an object: --features objects compiles it", self.name);
+        };
+        let input = self.input();
+        let mut network = (self.new)(&Options::new().threads(threads));
+        let mut object = Running::new(object, threads);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(network.run(&input)), bits(object.run(&input)), "{}: the same bits", self.name);
+        let (mut rust, mut linked) = (Times::default(), Times::default());
+        let (mut rust_steps, mut linked_steps) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            rust.turn(|| seconds(|| network.run(&input)));
+            linked.turn(|| seconds(|| object.run(&input)));
+            keep_least(&mut rust_steps, step_times(&mut *network, &input));
+            keep_least(&mut linked_steps, object.time(&input).into_iter().map(|seconds| (seconds, "")));
+        }
+        let ((least, median), (other_least, other_median)) = (rust.summary(), linked.summary());
+        let [steps, other_steps] =
+            [rust_steps, linked_steps].map(|steps| steps.iter().map(|(s, _)| s * 1e3).sum::<f64>());
+        println!(
+            "{:<14} {least:>8.3} {median:>8.3} {steps:>8.3} {other_least:>9.3} {other_median:>8.3} {other_steps:>8.3} \
+             {:>9.3} {:>8.3} {:>8.3}",
+            self.name,
+            other_least / least,
+            other_median / median,
+            other_steps / steps,
+        );
+    }
+
     fn steps(&self) {
         let input = self.input();
         let mut network = (self.new)(&Options::new());
         let mut best: Vec<(f64, &str)> = Vec::new();
         for _ in 0..RUNS_OF_STEPS {
-            let mut number = 0;
-            network.visit(&input, &mut |step, call| {
-                let start = Instant::now();
-                call.run(0, call.tasks);
-                let seconds = start.elapsed().as_secs_f64();
-                match best.get_mut(number) {
-                    Some((least, _)) => *least = least.min(seconds),
-                    None => best.push((seconds, step.name)),
-                }
-                number += 1;
-            });
+            keep_least(&mut best, step_times(&mut *network, &input));
         }
         let total: f64 = best.iter().map(|(seconds, _)| seconds).sum();
         println!("{}: {:.2} ms in {} steps, each at its best", self.name, total * 1e3, best.len());
@@ -131,6 +161,29 @@ impl Whole {
             println!("  {:>8.3} ms {:>5.1} %  {name}", seconds * 1e3, 100.0 * seconds / total);
         }
     }
+}
+
+/// The seconds that each step of one run takes, with its name.
+fn step_times(network: &mut dyn Network, input: &[f32]) -> Vec<(f64, &'static str)> {
+    let mut times = Vec::new();
+    network.visit(input, &mut |step, call| times.push((seconds(|| call.run(0, call.tasks)), step.name)));
+    times
+}
+
+/// Keeps the least of each step's times.
+fn keep_least<'n>(best: &mut Vec<(f64, &'n str)>, times: impl IntoIterator<Item = (f64, &'n str)>) {
+    for (number, (seconds, name)) in times.into_iter().enumerate() {
+        match best.get_mut(number) {
+            Some((least, _)) => *least = least.min(seconds),
+            None => best.push((seconds, name)),
+        }
+    }
+}
+
+fn seconds<T>(run: impl FnOnce() -> T) -> f64 {
+    let start = Instant::now();
+    std::hint::black_box(run());
+    start.elapsed().as_secs_f64()
 }
 
 /// The largest difference of two outputs, as a share of the largest magnitude.
