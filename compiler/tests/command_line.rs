@@ -208,6 +208,46 @@ fn what_cannot_be_done_is_refused() {
 }
 
 #[test]
+fn machines_without_a_code_generator_are_refused() {
+    let folder = folder();
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "compile small.param --target x86_64-linux-gnv",
+            "compile small.param --target s390x-unknown-linux-gnu",
+            "compile small.param --target i686-unknown-linux-gnu",
+            "compile small.param --target wasm64-unknown-unknown",
+            "compile small.param --target loongarch64-unknown-linux-gnu",
+            "compile small.param --target aarch64-unknown-linux-gnu --target-feature +avx2",
+            "compile small.param --target aarch64-unknown-linux-gnu --target-feature -neon",
+            "compile small.param --target aarch64-unknown-linux-gnu --target-cpu haswell",
+            "compile small.param --name 3d",
+        ],
+    ));
+    let left = ["small.bin", "small.param", "wrong.bin", "wrong.param"];
+    assert_eq!(names(folder.path()), left, "nothing is left behind");
+}
+
+#[test]
+fn nothing_is_written_for_a_model_that_is_refused() {
+    let folder = folder();
+    fs::write(folder.path().join("net.o"), "from before").expect("a temporary file");
+    for out in ["net.o", "."] {
+        let output =
+            ncnnc(folder.path(), &["compile", "wrong.param", "--emit", "obj,staticlib,header,rust", "-o", out]);
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let left = ["net.o", "small.bin", "small.param", "wrong.bin", "wrong.param"];
+    assert_eq!(names(folder.path()), left, "nothing is left behind");
+    assert_eq!(fs::read(folder.path().join("net.o")).expect("a file"), b"from before");
+    // Every kind of output is held back where one can't be written.
+    fs::create_dir(folder.path().join("net.h")).expect("a folder");
+    let output = ncnnc(folder.path(), &["compile", "small.param", "-o", "net.o"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read(folder.path().join("net.o")).expect("a file"), b"from before");
+}
+
+#[test]
 fn rust_is_written() {
     let folder = folder();
     let line = "compile small.param --emit rust,ir -o net.rs --target aarch64-unknown-linux-gnu --name tiny_net";

@@ -3,6 +3,11 @@
 //! FNV-1a, 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv), over the output words in little-endian order. Which NaN an
 //! operation makes differs between architectures, so every NaN counts as the same one; all else counts bit by bit.
 
+use crate::shared::workspace;
+use std::collections::BTreeMap;
+
+/// The file of recorded hashes, in the workspace: a network's name and its hash on each line.
+pub const TABLE: &str = "tests/hashes.txt";
 /// Where FNV-1a starts.
 const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 /// What FNV-1a multiplies by.
@@ -37,6 +42,13 @@ impl Hash {
     }
 }
 
+/// The hash of a network's outputs, in order, given by the bits of their f32 values.
+pub fn hash_outputs<'a>(outputs: impl IntoIterator<Item = &'a [u32]>) -> u64 {
+    let mut hash = Hash::default();
+    outputs.into_iter().for_each(|words| hash.add(words.iter().copied()));
+    hash.finish()
+}
+
 /// The hash of one output given by the bits of its f32 values.
 pub fn hash_words(words: &[u32]) -> u64 {
     let mut hash = Hash::default();
@@ -49,6 +61,20 @@ pub fn hash_values(values: &[f32]) -> u64 {
     let mut hash = Hash::default();
     hash.add(values.iter().map(|value| value.to_bits()));
     hash.finish()
+}
+
+/// The recorded hashes by network.
+///
+/// # Panics
+///
+/// When the table is absent or malformed.
+pub fn recorded() -> BTreeMap<String, u64> {
+    let text = std::fs::read_to_string(workspace().join(TABLE)).expect("the table of hashes is in the repository");
+    let row = |line: &str| {
+        let (name, hash) = line.split_once(' ').expect("name and hash");
+        (name.to_string(), u64::from_str_radix(hash.trim(), 16).expect("a number in base 16"))
+    };
+    text.lines().map(row).collect()
 }
 
 /// FNV-1a of bytes as they are, for files and snapshots of them.

@@ -3,13 +3,15 @@
 //! The program takes a way of running (`run` or `parallel`) and a file with all inputs; it writes every output, in the
 //! order of the parameters, as it stands in memory.
 
+mod image;
+
 use crate::planned::Planned;
 use crate::shared::workspace;
 use ncnnc_compiler::emit::object::{Network, Platform, Weights};
 use ncnnc_compiler::kernel::Port;
 use ncnnc_compiler::plan::Value;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// How long a program may run, in the form of timeout(1).
@@ -17,8 +19,11 @@ const TIME_LIMIT: &str = "10m";
 /// What every C compiler has to say nothing about.
 const WARNINGS: &[&str] = &["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
 
+/// A command with its first arguments.
+pub type CommandLine = &'static [&'static str];
+
 /// A way to compile, link and run C programs for a machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Toolchain {
     /// Its name in file names.
     pub name: &'static str,
@@ -28,10 +33,26 @@ pub struct Toolchain {
     pub only: Option<&'static str>,
     /// Where the weights are.
     pub weights: Weights,
-    /// The C compiler with its first arguments.
-    pub compiler: &'static [&'static str],
+    /// How networks get into the program.
+    pub link: Link,
+    /// Whether the program has a C library.
+    pub hosted: bool,
+    /// The C compiler.
+    pub compiler: CommandLine,
     /// What runs the machine's programs.
-    pub runner: &'static [&'static str],
+    pub runner: CommandLine,
+}
+
+/// How networks get into a program.
+#[derive(Clone, Copy, Debug)]
+pub enum Link {
+    /// From a static library each.
+    Static,
+    /// This linker makes a shared library of all objects, which the program loads.
+    Shared(CommandLine),
+    /// This linker makes a library of all objects for a system that can't be run here, and its image becomes part of the
+    /// program.
+    Image(CommandLine),
 }
 
 impl Toolchain {
@@ -43,6 +64,78 @@ impl Toolchain {
             None => platform,
         }
     }
+
+    /// How objects are verified with it, as users are told.
+    pub fn how(&self) -> String {
+        let (linked, run) = match self.link {
+            Link::Static if self.hosted => ("with a C program, which is run", ""),
+            Link::Static => ("with a C program without a C library, which is run", ""),
+            Link::Shared(_) => ("as a library, which is run", " on Linux"),
+            Link::Image(_) => ("as a library, whose image is run", " on Linux"),
+        };
+        let under = match self.runner.first() {
+            None => "",
+            Some(runner) if runner.starts_with("qemu") => " under qemu",
+            Some(_) => " under wine",
+        };
+        format!("linked {linked}{run}{under}")
+    }
+
+    /// What the C program is linked with, made of a group's objects; `folder` is for files.
+    fn link(&self, folder: &Path, networks: &[Network]) -> Vec<PathBuf> {
+        let platform = self.platform();
+        let write = |network: &Network, ending: &str, bytes: &[u8]| {
+            write(folder, &format!("{}.{ending}", network.name()), bytes)
+        };
+        let objects = || networks.iter().map(|network| write(network, "o", &network.object(&platform)));
+        match self.link {
+            Link::Static => {
+                networks.iter().map(|network| write(network, "a", &network.static_library(&platform))).collect()
+            }
+            Link::Shared(linker) => vec![linked(linker, objects().collect(), folder.join("libnetworks.so"), &[])],
+            Link::Image(linker) => {
+                let exports: Vec<String> = match linker[0] {
+                    "lld-link" => networks.iter().flat_map(exports).collect(),
+                    _others_export_all => Vec::new(),
+                };
+                let library = linked(linker, objects().collect(), folder.join("networks.library"), &exports);
+                let library = std::fs::read(library).expect("the linker wrote it");
+                let assembly = image::embed(&library, &folder.join("networks.image"));
+                vec![self::write(folder, "image.s", assembly.as_bytes())]
+            }
+        }
+    }
+}
+
+/// Writes a file; where it is.
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    path
+}
+
+/// Runs a compiler or linker.
+fn build(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed:\n{errors}");
+}
+
+/// The library that a linker makes of objects.
+fn linked(linker: CommandLine, objects: Vec<PathBuf>, library: PathBuf, options: &[String]) -> PathBuf {
+    let mut command = Command::new(linker[0]);
+    command.args(&linker[1..]).args(options).args(objects);
+    match linker[0] {
+        "lld-link" => command.arg(format!("-out:{}", library.display())),
+        _others => command.arg("-o").arg(&library),
+    };
+    build(&mut command);
+    library
+}
+
+/// Options of Windows' linker that export what a network defines.
+fn exports(network: &Network) -> Vec<String> {
+    ["run", "run_parallel"].map(|function| format!("-export:{}_{function}", network.name())).to_vec()
 }
 
 /// Plans under a name each that begins names in C.
@@ -51,7 +144,7 @@ pub type Group<'a> = &'a [(String, &'a Planned)];
 /// The C program of a group.
 pub struct Linked<'a> {
     group: Group<'a>,
-    runner: &'static [&'static str],
+    runner: CommandLine,
     program: PathBuf,
     inputs: PathBuf,
 }
@@ -61,43 +154,41 @@ impl<'a> Linked<'a> {
     pub fn build(toolchain: &Toolchain, name: &str, group: Group<'a>) -> Self {
         let folder = workspace().join("target/linked").join(format!("{name}_{}", toolchain.name));
         std::fs::create_dir_all(&folder).expect("a folder under target");
-        let write = |name: &str, bytes: &[u8]| {
-            let path = folder.join(name);
-            std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            path
-        };
-        let platform = toolchain.platform();
-        let (mut main, mut calls, mut objects, mut inputs) = (String::new(), String::new(), Vec::new(), Vec::new());
-        let (mut arena, mut packed) = (0, 0);
-        for (name, planned) in group {
-            let network = network(name, planned, toolchain.weights);
-            write(&format!("{name}.h"), network.header().as_bytes());
-            objects.push(write(&format!("{name}.a"), &network.static_library(&platform)));
-            arena = arena.max(network.arena_bytes());
+        let networks: Vec<Network> =
+            group.iter().map(|(name, planned)| network(name, planned, toolchain.weights)).collect();
+        let mut inputs = Vec::new();
+        for (network, (name, planned)) in networks.iter().zip(group) {
+            write(&folder, &format!("{name}.h"), network.header().as_bytes());
             if toolchain.weights == Weights::External {
-                packed = packed.max(network.weights().len());
                 inputs.extend(network.weights());
             }
             inputs.extend(planned.inputs.iter().flatten().flat_map(|word| word.to_le_bytes()));
-            main += &function(name, &network, toolchain.weights);
-            writeln!(calls, "    run_{name}(ways);").expect("strings take any text");
         }
-        main.insert_str(0, &format!("#define ARENA {arena}\n#define PACKED {packed}\n{PRELUDE}"));
-        main += &format!("{MAIN}{calls}    return 0;\n}}\n");
-        let main = write("main.c", main.as_bytes());
+        let inputs = write(&folder, "inputs", &inputs);
+        let main = write(&folder, "main.c", main(toolchain, &networks, &inputs).as_bytes());
         let program = folder.join("main.exe");
         let mut command = Command::new(toolchain.compiler[0]);
-        command.args(&toolchain.compiler[1..]).args(WARNINGS).arg("-o").arg(&program).arg(main).args(objects);
-        let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", toolchain.compiler));
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{:?} failed:\n{errors}", toolchain.compiler);
-        Self { group, runner: toolchain.runner, program, inputs: write("inputs", &inputs) }
+        command.args(&toolchain.compiler[1..]).args(WARNINGS).arg("-o").arg(&program).arg(main);
+        command.args(toolchain.link(&folder, &networks));
+        if let Link::Shared(_) = toolchain.link {
+            command.arg(format!("-Wl,-rpath,{}", folder.display()));
+        }
+        build(&mut command);
+        Self { group, runner: toolchain.runner, program, inputs }
     }
 
     /// Runs the program `run` or `parallel`; the outputs of every plan.
     pub fn run(&self, way: &str) -> Vec<Vec<Value>> {
+        self.run_under(self.runner, way)
+    }
+
+    /// The same by another runner.
+    pub fn run_under(&self, runner: CommandLine, way: &str) -> Vec<Vec<Value>> {
         let mut command = Command::new("timeout");
-        command.arg(TIME_LIMIT).args(self.runner).arg(&self.program).arg(way).arg(&self.inputs);
+        command.arg(TIME_LIMIT).args(runner).arg(&self.program).arg(way).arg(&self.inputs);
+        // Wine keeps its files here, says nothing, and offers to install nothing.
+        let wine = workspace().join("target/linked/wine");
+        command.env("WINEPREFIX", wine).env("WINEDEBUG", "-all").env("WINEDLLOVERRIDES", "mscoree,mshtml=");
         let output = command.output().expect("timeout(1) starts");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} {way} failed with {}: {errors}", self.program.display(), output.status);
@@ -145,60 +236,30 @@ fn outputs(planned: &Planned, words: &mut impl Iterator<Item = u32>) -> Vec<Valu
     values
 }
 
-const PRELUDE: &str = r#"#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#ifdef _WIN32
-#include <fcntl.h>
-#include <io.h>
-#endif
-
-static FILE *inputs;
-static unsigned char memory[ARENA + 64];
-#if PACKED
-static unsigned char packed[PACKED + 64];
-#endif
-
-static void *aligned(unsigned char *bytes) {
-    return bytes + (64u - (unsigned)((uintptr_t)bytes % 64u)) % 64u;
-}
-
-static void take(void *words, size_t count) {
-    if (fread(words, 4, count, inputs) != count) exit(2);
-}
-
-static void give(const void *words, size_t count) {
-    if (fwrite(words, 4, count, stdout) != count) exit(3);
-}
-
-/* Backwards, in pieces of three. */
-#define PARALLEL_FOR(NAME) \
-    static void NAME##_backwards(void *context, NAME##_task task, void *work, size_t tasks) { \
-        size_t end = tasks; \
-        *(size_t *)context += tasks; \
-        while (end > 0) { \
-            size_t begin = end < 3 ? 0 : end - 3; \
-            task(work, begin, end); \
-            end = begin; \
-        } \
+/// The C program of a group.
+fn main(toolchain: &Toolchain, networks: &[Network], inputs: &Path) -> String {
+    let arena = networks.iter().map(Network::arena_bytes).max().unwrap_or(0);
+    let packed = match toolchain.weights {
+        Weights::External => networks.iter().map(|network| network.weights().len()).max().unwrap_or(0),
+        Weights::Included => 0,
+    };
+    let around = if toolchain.hosted { include_str!("linked/hosted.c") } else { include_str!("linked/freestanding.c") };
+    let networks_around = include_str!("linked/networks.c");
+    let inputs = inputs.display();
+    let mut text = format!(
+        "#define ARENA {arena}\n#define PACKED {packed}\n#define INPUTS \"{inputs}\"\n{around}\n{networks_around}"
+    );
+    let mut calls = String::new();
+    for network in networks {
+        text += &function(network, toolchain.weights);
+        writeln!(calls, "    run_{}(parallel);", network.name()).expect("strings take any text");
     }
-
-"#;
-
-const MAIN: &str = r#"int main(int count, char **arguments) {
-    int ways;
-    if (count != 3) return 4;
-#ifdef _WIN32
-    _setmode(_fileno(stdout), _O_BINARY);
-#endif
-    ways = strcmp(arguments[1], "parallel") == 0;
-    inputs = fopen(arguments[2], "rb");
-    if (!inputs) return 5;
-"#;
+    text + &format!("static void run_all(int parallel) {{\n{calls}}}\n")
+}
 
 /// The C function that runs a network twice, in memory that holds anything.
-fn function(name: &str, network: &Network, weights: Weights) -> String {
+fn function(network: &Network, weights: Weights) -> String {
+    let name = network.name();
     let mut text = format!("#include \"{name}.h\"\nPARALLEL_FOR({name})\nstatic void run_{name}(int parallel) {{\n");
     let (inputs, outputs) = (network.inputs(), in_order(network.outputs()));
     let (mut take, mut give, mut list) = (String::new(), String::new(), String::from("arena"));
@@ -219,17 +280,17 @@ fn function(name: &str, network: &Network, weights: Weights) -> String {
     }
     if weights == Weights::External {
         add(format!("take(weights, {name}_WEIGHTS_BYTES / 4);"));
-        add(format!("if (!{name}_check_weights(weights, {name}_WEIGHTS_BYTES)) exit(6);"));
-        add(format!("if ({name}_check_weights(weights, {name}_WEIGHTS_BYTES + 4)) exit(7);"));
+        add(format!("if (!{name}_check_weights(weights, {name}_WEIGHTS_BYTES)) stop(6);"));
+        add(format!("if ({name}_check_weights(weights, {name}_WEIGHTS_BYTES + 4)) stop(7);"));
         add(format!("weights[{name}_WEIGHTS_BYTES / 2] ^= 1u;"));
-        add(format!("if ({name}_WEIGHTS_BYTES && {name}_check_weights(weights, {name}_WEIGHTS_BYTES)) exit(8);"));
+        add(format!("if ({name}_WEIGHTS_BYTES && {name}_check_weights(weights, {name}_WEIGHTS_BYTES)) stop(8);"));
         add(format!("weights[{name}_WEIGHTS_BYTES / 2] ^= 1u;"));
     }
     text += &take;
     text += &format!(
         "    memset(memory, 255, sizeof memory);\n    for (round = 0; round < 2; round++) {{\n        \
          if (parallel) {name}_run_parallel({list}, {name}_backwards, &context);\n        \
-         else {name}_run({list});\n    }}\n    if (parallel && context == 0) exit(9);\n{give}}}\n\n"
+         else {name}_run({list});\n    }}\n    if (parallel && context == 0) stop(9);\n{give}}}\n\n"
     );
     text
 }

@@ -3,8 +3,10 @@
 use crate::cases::Case;
 use crate::networks::Network;
 use crate::npy::{Tensor, Type};
+use crate::shared::workspace;
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
 use ncnnc_compiler::diagnostic::Diagnostic;
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::plan::{Plan, Value};
@@ -70,6 +72,21 @@ pub fn plan_network(network: &Network, mode: Mode, targets: &[&'static Target]) 
     };
     let compiled = plan_files(&network.name, &read(&network.param), &network.weights(), &options, targets)?;
     Ok(Planned { compiled, inputs: vec![network.input_tensor().words] })
+}
+
+/// The digits of the example with weights stored in a format, and the first of the test's images.
+///
+/// # Panics
+///
+/// When the example doesn't compile.
+pub fn plan_digits(format: Format, targets: &[&'static Target]) -> Planned {
+    let file = |name: &str| workspace().join("runtime/examples/digits").join(name);
+    let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
+    let options = Options { shapes, precision: Precision::of_all(format), ..Options::default() };
+    let (param, weights) = (read(&file("digits.fp32.param")), read(&file("digits.fp32.bin")));
+    let compiled = plan_files("digits", &param, &weights, &options, targets).expect("the example compiles");
+    let image = Tensor::read(&file("digits_test_images.npy")).words[..64].to_vec();
+    Planned { compiled, inputs: vec![image] }
 }
 
 /// A model's files, compiled; `name` stands for their paths.

@@ -5,20 +5,16 @@
 //! work. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and
 //! for when the bits are meant to change.
 
-use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::plan::{Mode, Value, interpret};
-use ncnnc_compiler::precision::Precision;
 use ncnnc_targets::{Architecture, Target};
 use ncnnc_tests::compare::{Tolerance, compare};
 use ncnnc_tests::generated::{Crate, Machine, Profile, Run, shaped};
-use ncnnc_tests::hash::Hash;
+use ncnnc_tests::hash::{TABLE, hash_outputs, recorded};
 use ncnnc_tests::networks::{Network, benchmark, pretrained};
 use ncnnc_tests::npy::Tensor;
-use ncnnc_tests::planned::{Planned, named_outputs, plan_files, plan_network, read};
+use ncnnc_tests::planned::{Planned, named_outputs, plan_digits, plan_network};
 use ncnnc_tests::shared::{shared, workspace};
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -37,6 +33,9 @@ const QUICK: &[&str] = &["mobilenet", "mobilenet_ssd", "resnet18", "squeezenet_v
 /// precision are off by up to 2^-12 of themselves, in bfloat16 by up to 2^-9.
 const DIGITS: [(Format, f64); 3] = [(Format::Word, 2e-6), (Format::F16, 1e-3), (Format::Bf16, 1e-2)];
 
+/// PyTorch's probabilities for the test's images.
+const PROBABILITIES: &str = "runtime/examples/digits/digits_test_pytorch_probs.npy";
+
 /// A network with what must come out.
 struct Model {
     name: String,
@@ -54,18 +53,13 @@ impl Model {
 
     /// The digits of the example with weights stored in a format, and the first of the test's images.
     fn digits(format: Format, absolute: f64, targets: &[&'static Target]) -> Self {
-        let file = |name: &str| workspace().join("runtime/examples/digits").join(name);
-        let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
-        let options = Options { shapes, precision: Precision::of_all(format), ..Options::default() };
-        let (param, weights) = (read(&file("digits.fp32.param")), read(&file("digits.fp32.bin")));
-        let compiled = plan_files("digits", &param, &weights, &options, targets).expect("the example compiles");
-        let image = Tensor::read(&file("digits_test_images.npy")).words[..64].to_vec();
-        let probabilities = &Tensor::read(&file("digits_test_pytorch_probs.npy")).values()[..10];
-        let output = &compiled.plan.graph.outputs[0];
+        let planned = plan_digits(format, targets);
+        let probabilities = &Tensor::read(&workspace().join(PROBABILITIES)).values()[..10];
+        let output = &planned.compiled.plan.graph.outputs[0];
         let expected = Tensor::from_values(&output.view.shape, probabilities);
         let expected = vec![(output.name.clone(), expected, Tolerance { absolute, relative: 0.0 })];
         let stored = if format.is_narrow() { format!("/{}", format.text()) } else { String::new() };
-        Self { name: format!("digits{stored}"), planned: Planned { compiled, inputs: vec![image] }, expected }
+        Self { name: format!("digits{stored}"), planned, expected }
     }
 
     fn macs(&self) -> u64 {
@@ -80,14 +74,13 @@ impl Model {
     /// The hash of the outputs, and what is wrong with them.
     fn judge(&self, values: &[Value]) -> (u64, Vec<String>) {
         let values = shaped(&self.planned.compiled.plan, values);
-        let mut hash = Hash::default();
-        values.iter().for_each(|value| hash.add(value.words.iter().copied()));
+        let words = values.iter().map(|value| &value.words[..]);
         let names = self.expected.iter().map(|(name, ..)| name.as_str());
         let tensors = named_outputs(&self.planned.compiled.plan, &values, names);
         let problem = |(got, (name, want, tolerance)): (&Tensor, &(String, Tensor, Tolerance))| {
             compare(got, want, *tolerance).err().map(|problem| format!("{}: {name}: {problem}", self.name))
         };
-        (hash.finish(), tensors.iter().zip(&self.expected).filter_map(problem).collect())
+        (hash_outputs(words), tensors.iter().zip(&self.expected).filter_map(problem).collect())
     }
 }
 
@@ -134,29 +127,15 @@ fn run(model: &Model, machine: Machine) -> (Vec<(String, u64)>, Vec<String>) {
     (hashes, problems)
 }
 
-/// Guards the table while it is rewritten.
-static TABLE: Mutex<()> = Mutex::new(());
-
-fn table_path() -> PathBuf {
-    workspace().join("tests/hashes.txt")
-}
-
-/// The recorded hashes by network.
-fn table() -> BTreeMap<String, u64> {
-    let text = std::fs::read_to_string(table_path()).expect("the table of hashes is in the repository");
-    let row = |line: &str| {
-        let (name, hash) = line.split_once(' ').expect("name and hash");
-        (name.to_string(), u64::from_str_radix(hash.trim(), 16).expect("a number in base 16"))
-    };
-    text.lines().map(row).collect()
-}
+/// Held while the table is rewritten.
+static WRITING: Mutex<()> = Mutex::new(());
 
 fn record(name: &str, hash: u64) {
-    let _guard = TABLE.lock().expect("nobody panics with it");
-    let mut table = table();
+    let _guard = WRITING.lock().expect("nobody panics with it");
+    let mut table = recorded();
     table.insert(name.to_string(), hash);
     let text: String = table.iter().map(|(name, hash)| format!("{name} {hash:016x}\n")).collect();
-    std::fs::write(table_path(), text).expect("the table can be written");
+    std::fs::write(workspace().join(TABLE), text).expect("the table can be written");
 }
 
 /// Runs a network and holds its hashes to each other and to the table.
@@ -167,8 +146,8 @@ fn check(model: &Model, machine: Machine) -> Vec<String> {
         problems.push(format!("{}: bits differ: {hashes:x?}", model.name));
     } else if is_on("NCNNC_UPDATE_HASHES") {
         record(&model.name, first);
-    } else if table().get(&model.name) != Some(&first) {
-        problems.push(format!("{}: {first:016x} is not the hash in {}", model.name, table_path().display()));
+    } else if recorded().get(&model.name) != Some(&first) {
+        problems.push(format!("{}: {first:016x} is not the hash in {TABLE}", model.name));
     }
     problems.sort();
     problems.dedup();
@@ -183,7 +162,7 @@ fn is_on(variable: &str) -> bool {
 fn check_all(networks: &[Network], machine: Machine) {
     let only = std::env::var("NCNNC_NETWORK").ok();
     let targets = machine.targets();
-    let (mut count, mut problems, table) = (0, Vec::new(), table());
+    let (mut count, mut problems, table) = (0, Vec::new(), recorded());
     for network in networks.iter().filter(|network| only.as_ref().is_none_or(|only| *only == network.name)) {
         let model = match Model::new(network, &targets) {
             Ok(model) => model,

@@ -11,7 +11,7 @@ use ncnnc_compiler::plan::{Mode, Value, interpret};
 use ncnnc_compiler::precision::Precision;
 use ncnnc_tests::cases::{Case, read_cases};
 use ncnnc_tests::generated::shaped;
-use ncnnc_tests::linked::{Linked, Toolchain};
+use ncnnc_tests::linked::{Link, Linked, Toolchain};
 use ncnnc_tests::planned::{Planned, named_outputs, plan_case, same};
 use ncnnc_tests::shared::{shared, workspace};
 use std::ops::Range;
@@ -27,6 +27,8 @@ const LINUX: Toolchain = Toolchain {
     triple: "x86_64-unknown-linux-gnu",
     only: None,
     weights: Weights::Included,
+    link: Link::Static,
+    hosted: true,
     compiler: &["cc"],
     runner: &[],
 };

@@ -5,7 +5,7 @@
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::default_libcall_names;
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
-use ncnnc_compiler::emit::object::{Network, Place, Platform, define};
+use ncnnc_compiler::emit::object::{Network, Platform, define};
 use ncnnc_compiler::kernel::Port;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ffi::c_void;
@@ -58,7 +58,7 @@ impl Loaded {
     /// # Errors
     /// The system gives no more threads.
     pub fn new(network: &Network, platform: &Platform, threads: usize) -> Result<Self, Diagnostic> {
-        let builder = JITBuilder::with_isa(platform.isa(Place::Memory), default_libcall_names());
+        let builder = JITBuilder::with_isa(platform.isa(), default_libcall_names());
         let mut module = JITModule::new(builder);
         let driver = define(&mut module, network, platform);
         module.finalize_definitions().expect("every function is defined");

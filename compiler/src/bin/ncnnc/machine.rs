@@ -3,7 +3,7 @@
 use crate::instruction_set;
 use clap::Args;
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
-use ncnnc_compiler::emit::object::{Platform, Triple};
+use ncnnc_compiler::emit::object::{Platform, Triple, VERIFIED};
 use ncnnc_targets::Target;
 
 /// The machine.
@@ -32,12 +32,6 @@ pub const PROCESSORS: &[(&str, &str)] = &[
     ("generic", "neon"), ("apple-a14", "neon"), ("apple-m1", "neon"), ("apple-m2", "neon"), ("cortex-a53", "neon"),
     ("cortex-a72", "neon"), ("cortex-a76", "neon"), ("cortex-x1", "neon"), ("neoverse-n1", "neon"),
     ("neoverse-v1", "neon"),
-];
-
-/// Triples whose objects the tests run, and how; objects for others are made alike.
-pub const VERIFIED: &[(&str, &str)] = &[
-    ("x86_64-unknown-linux-gnu", "linked with C and run"),
-    ("aarch64-unknown-linux-gnu", "linked with C, statically and dynamically, and run under qemu"),
 ];
 
 impl MachineArguments {

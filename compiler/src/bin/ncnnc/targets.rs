@@ -1,8 +1,9 @@
 //! `ncnnc targets`: the machines, instruction sets and layers there are.
 
 use crate::console::{Console, Done};
-use crate::machine::{PROCESSORS, VERIFIED};
+use crate::machine::PROCESSORS;
 use crate::table::{Column, table};
+use ncnnc_compiler::emit::object::VERIFIED;
 use ncnnc_compiler::ops::OPERATORS;
 use ncnnc_targets::{Architecture, TARGETS, Target};
 use serde_json::{Value, json};

@@ -103,7 +103,7 @@ impl<'m, M: Module> Functions<'m, M> {
         let defined = self.module.define_function(id, &mut self.context);
         defined.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         if let Some(listing) = &mut self.listing {
-            listing.add(&format!("{}_{name}", self.prefix), &self.context);
+            listing.add(&format!("{}_{name}", self.prefix), &self.context, self.module.declarations());
         }
         self.module.clear_context(&mut self.context);
         id

@@ -22,7 +22,10 @@ pub(super) fn header(network: &Network) -> String {
         text.push_str(line);
         text.push('\n');
     };
-    line(&format!("/* {name}: a neural network compiled by ncnnc. Generated; changes are lost. */"));
+    line(&format!(
+        "/* {name}: a neural network compiled by ncnnc. Generated; changes are lost.\n   \
+         The object file beside it needs nothing: no C library, no allocator, no start-up code. */"
+    ));
     let guard = format!("NCNNC_{}_H", name.to_ascii_uppercase());
     line(&format!("#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n"));
     line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
@@ -55,7 +58,8 @@ pub(super) fn header(network: &Network) -> String {
     let list = list(network, &parameters);
     line(&format!(
         "/* Runs the network. Nothing can fail, nothing is allocated, and no global is written.\n   \
-         Arrays are dense and row-major, aligned as their elements are; outputs overlap nothing. */\n\
+         Arrays are dense and row-major, aligned as their elements are; outputs overlap nothing.\n   \
+         Floating-point numbers must be rounded to nearest and subnormal ones kept, which is how programs start. */\n\
          void {name}_run({list});\n"
     ));
     line(&format!(
@@ -63,7 +67,7 @@ pub(super) fn header(network: &Network) -> String {
          typedef void (*{name}_task)(void *work, size_t begin, size_t end);\n\n\
          /* A function of yours. Calls task(work, begin, end) for ranges that make up 0..tasks, each task once, in any order and\n   \
          on any threads, and returns when all are done. It is called once for every step of the network, one after the other;\n   \
-         many steps have one task. */\n\
+         many steps have one task. Neither it nor a task may be left by longjmp or an exception. */\n\
          typedef void (*{name}_parallel_for)(void *context, {name}_task task, void *work, size_t tasks);\n\n\
          /* The same network on several threads, with the same bits. The context is handed to your function. */\n\
          void {name}_run_parallel({list}, {name}_parallel_for parallel_for, void *context);\n"

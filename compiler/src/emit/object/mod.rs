@@ -6,6 +6,7 @@
 
 mod choice;
 mod driver;
+mod file;
 mod formats;
 mod header;
 mod kernel;
@@ -14,7 +15,7 @@ mod pointers;
 mod weights;
 mod words;
 
-pub use platform::{Place, Platform};
+pub use platform::{Platform, VERIFIED};
 pub use target_lexicon::Triple;
 
 use crate::diagnostic::Diagnostic;
@@ -25,9 +26,9 @@ use cranelift_codegen::Context;
 use cranelift_codegen::ir::types::F32;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature};
 use cranelift_frontend::FunctionBuilder;
-use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default_libcall_names};
-use cranelift_object::{ObjectBuilder, ObjectModule};
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleDeclarations, ModuleRelocTarget};
 use driver::{Functions, signature};
+use file::ObjectFile;
 use kernel::Style;
 use ncnnc_targets::{Architecture, Target};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -87,6 +88,11 @@ impl<'a> Network<'a> {
         &self.programs[0].1
     }
 
+    /// What its symbols begin with.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
     /// What it takes, in order.
     pub fn inputs(&self) -> &[Port] {
         &self.first().inputs
@@ -129,9 +135,9 @@ impl<'a> Network<'a> {
     /// # Panics
     /// When the network is not for this platform.
     pub fn object(&self, platform: &Platform) -> Vec<u8> {
-        let mut module = self.module(platform);
-        self.define_all(&mut module, platform, &mut None);
-        module.finish().emit().expect("an object of a known format")
+        let mut file = ObjectFile::new(platform.isa(), self.name);
+        self.define_all(&mut file, platform, &mut None);
+        file.finish()
     }
 
     /// An archive with the object file: a static library.
@@ -169,17 +175,13 @@ impl<'a> Network<'a> {
 
     fn listing(&self, platform: &Platform, language: Language) -> String {
         let mut listing = Listing { language, text: String::new() };
-        self.define_all(&mut self.module(platform), platform, &mut Some(&mut listing));
+        let mut file = ObjectFile::new(platform.isa(), self.name);
+        self.define_all(&mut file, platform, &mut Some(&mut listing));
         listing.text
     }
 
-    fn module(&self, platform: &Platform) -> ObjectModule {
-        let builder = ObjectBuilder::new(platform.isa(Place::File), self.name, default_libcall_names());
-        ObjectModule::new(builder.expect("the platform's format is known"))
-    }
-
     /// The driver, what users call, and the weights.
-    fn define_all(&self, module: &mut ObjectModule, platform: &Platform, listing: &mut Option<&mut Listing>) {
+    fn define_all(&self, module: &mut ObjectFile, platform: &Platform, listing: &mut Option<&mut Listing>) {
         let execute = define_listed(module, self, platform, listing);
         let data = match self.weights {
             Weights::External => None,
@@ -245,14 +247,36 @@ struct Listing {
 }
 
 impl Listing {
-    /// Adds a function that Cranelift has compiled.
-    fn add(&mut self, name: &str, context: &Context) {
-        let text = match self.language {
-            Language::Clif => context.func.display().to_string(),
+    /// Adds a function that Cranelift has compiled; references are named as they were declared.
+    fn add(&mut self, name: &str, context: &Context, declarations: &ModuleDeclarations) {
+        let (mut text, sigil) = match self.language {
+            Language::Clif => {
+                let text = context.func.display().to_string();
+                (text.replacen(&context.func.name.to_string(), &format!("%{name}"), 1), "%")
+            }
             Language::Assembly => {
-                context.compiled_code().and_then(|code| code.vcode.clone()).expect("it was asked for")
+                (context.compiled_code().and_then(|code| code.vcode.clone()).expect("it was asked for"), "")
             }
         };
+        // The last first: the name of the second is the beginning of that of the eleventh.
+        for (reference, to) in context.func.params.user_named_funcs().iter().rev() {
+            let symbol = ModuleRelocTarget::user(to.namespace, to.index);
+            let symbol = match ModuleDeclarations::is_function(&symbol) {
+                true => {
+                    let id = FuncId::from_name(&symbol);
+                    declarations.get_function_decl(id).linkage_name(id)
+                }
+                false => {
+                    let id = DataId::from_name(&symbol);
+                    declarations.get_data_decl(id).linkage_name(id)
+                }
+            };
+            let symbol = format!("{sigil}{symbol}");
+            for written in [format!("User({reference})"), reference.to_string()] {
+                text = text.replace(&written, &symbol);
+            }
+            text = text.replace(&format!("colocated {to} "), &format!("colocated {symbol} "));
+        }
         self.write(name, &text);
     }
 

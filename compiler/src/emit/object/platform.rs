@@ -5,22 +5,36 @@ use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use ncnnc_targets::{Architecture, TARGETS, Target};
 use std::str::FromStr;
-use target_lexicon::{Architecture as Processor, BinaryFormat, Endianness, OperatingSystem, PointerWidth, Triple};
+use target_lexicon::{
+    Architecture as Processor, BinaryFormat, Endianness, Environment, OperatingSystem, PointerWidth, Triple,
+};
+
+/// Triples whose objects the tests verify, and how; objects for others are made alike. A test holds the two together.
+#[rustfmt::skip]
+pub const VERIFIED: &[(&str, &str)] = &[
+    ("x86_64-unknown-linux-gnu", "linked with a C program, which is run"),
+    ("x86_64-unknown-linux-musl", "linked with a C program, which is run"),
+    ("x86_64-linux-android", "linked as a library, which is run on Linux"),
+    ("x86_64-apple-darwin", "linked as a library, whose image is run on Linux"),
+    ("x86_64-apple-ios", "linked as a library, whose image is run on Linux"),
+    ("x86_64-pc-windows-msvc", "linked with a C program without a C library, which is run under wine"),
+    ("x86_64-pc-windows-gnu", "linked with a C program without a C library, which is run under wine"),
+    ("x86_64-unknown-none-elf", "linked with a C program without a C library, which is run"),
+    ("aarch64-unknown-linux-gnu", "linked with a C program, which is run under qemu"),
+    ("aarch64-unknown-linux-musl", "linked with a C program, which is run under qemu"),
+    ("aarch64-linux-android", "linked as a library, which is run on Linux under qemu"),
+    ("aarch64-apple-darwin", "linked as a library, whose image is run on Linux under qemu"),
+    ("aarch64-apple-ios", "linked as a library, whose image is run on Linux under qemu"),
+    ("aarch64-pc-windows-msvc", "linked as a library, whose image is run on Linux under qemu"),
+    ("aarch64-pc-windows-gnu", "linked as a library, whose image is run on Linux under qemu"),
+    ("aarch64-unknown-none-elf", "linked with a C program without a C library, which is run under qemu"),
+];
 
 /// A machine: a triple, and the instruction sets to include.
 #[derive(Clone, Debug)]
 pub struct Platform {
     triple: Triple,
     targets: Vec<&'static Target>,
-}
-
-/// Where code is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In a file, to be linked.
-    File,
-    /// In this process's memory.
-    Memory,
 }
 
 impl Platform {
@@ -33,7 +47,13 @@ impl Platform {
             Diagnostic::error(format!("`{triple}` is not a target triple: {error}"))
                 .hint("a triple is like `x86_64-unknown-linux-gnu`, `aarch64-apple-ios` or `x86_64-pc-windows-msvc`")
         })?;
-        let platform = Self { targets: targets(parsed.architecture), triple: parsed };
+        let mut platform = Self { targets: targets(parsed.architecture), triple: parsed };
+        if let (Processor::X86_64, OperatingSystem::IOS(_)) =
+            (platform.triple.architecture, platform.triple.operating_system)
+        {
+            // No device has this processor, and linkers tell the simulator's objects from a device's.
+            platform.triple.environment = Environment::Sim;
+        }
         platform.check()?;
         Ok(platform)
     }
@@ -75,16 +95,18 @@ impl Platform {
     }
 
     /// What Cranelift knows about it.
-    pub fn isa(&self, place: Place) -> OwnedTargetIsa {
+    pub fn isa(&self) -> OwnedTargetIsa {
         let mut flags = settings::builder();
-        let is_file = if place == Place::File { "true" } else { "false" };
         for (name, value) in [
             // Kernels come in the order they want to be in; rearranged for speed, they spill.
             ("opt_level", "none"),
             ("regalloc_algorithm", "backtracking"),
-            ("is_pic", is_file),
-            // Frames are small: no page of the stack is skipped.
-            ("enable_probestack", "false"),
+            // All that code refers to is in the same file: addresses are relative to the program counter without it, and
+            // would go through a table of the linker's with it.
+            ("is_pic", "false"),
+            // No page of the stack is skipped: Windows gives it page by page.
+            ("enable_probestack", "true"),
+            ("probestack_strategy", "inline"),
             ("unwind_info", "false"),
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("log2_min_function_alignment", "4"),
