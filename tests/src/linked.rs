@@ -4,6 +4,7 @@
 //! order of the parameters, as it stands in memory.
 
 mod image;
+mod pc;
 
 use crate::planned::Planned;
 use crate::shared::workspace;
@@ -76,6 +77,7 @@ impl Toolchain {
         let under = match self.runner.first() {
             None => "",
             Some(runner) if runner.starts_with("qemu") => " under qemu",
+            Some(&"bochs") => " on a PC that Bochs emulates",
             Some(_) => " under wine",
         };
         format!("linked {linked}{run}{under}")
@@ -184,6 +186,17 @@ impl<'a> Linked<'a> {
 
     /// The same by another runner.
     pub fn run_under(&self, runner: CommandLine, way: &str) -> Vec<Vec<Value>> {
+        let bytes = match runner {
+            ["bochs", processor] => pc::run(&self.program, processor, way),
+            _commands => self.output(runner, way),
+        };
+        let mut words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")));
+        let values = self.group.iter().map(|(_, planned)| outputs(planned, &mut words)).collect();
+        assert_eq!(words.next(), None, "every word belongs to an output");
+        values
+    }
+
+    fn output(&self, runner: CommandLine, way: &str) -> Vec<u8> {
         let mut command = Command::new("timeout");
         command.arg(TIME_LIMIT).args(runner).arg(&self.program).arg(way).arg(&self.inputs);
         // Wine keeps its files here, says nothing, and offers to install nothing.
@@ -192,11 +205,7 @@ impl<'a> Linked<'a> {
         let output = command.output().expect("timeout(1) starts");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} {way} failed with {}: {errors}", self.program.display(), output.status);
-        let mut words =
-            output.stdout.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")));
-        let values = self.group.iter().map(|(_, planned)| outputs(planned, &mut words)).collect();
-        assert_eq!(words.next(), None, "every word belongs to an output");
-        values
+        output.stdout
     }
 }
 

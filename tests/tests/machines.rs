@@ -209,12 +209,17 @@ fn every_machine_gives_the_recorded_hashes() {
 }
 
 #[test]
-#[ignore = "needs qemu"]
+#[ignore = "needs an emulator that `.ci/run` installs"]
 fn the_instruction_set_is_chosen_at_run_time() {
-    // The first processor has no AVX, where code for AVX2 would stop the program; the second has AVX2.
-    let runners: &[CommandLine] = &[&["qemu-x86_64", "-cpu", "Nehalem"], &["qemu-x86_64", "-cpu", "max"]];
-    let toolchain = Toolchain { name: "x86_64_emulated", ..X86_64 };
-    let wrong = check(&toolchain, &networks(&[], toolchain.platform().targets()), runners);
+    // By the names of Bochs: processors without AVX, where code for AVX2 would stop, with AVX2, and with AVX-512.
+    let none = MACHINES.iter().find(|machine| machine.name == "x86_64_none").expect("it is verified");
+    let toolchain = Toolchain { name: "x86_64_pc", ..*none };
+    let platform = toolchain.platform();
+    let targets = platform.targets();
+    const WITHOUT_AVX512: &[CommandLine] = &[&["bochs", "core2_penryn_t9600"], &["bochs", "corei7_haswell_4770"]];
+    const WITH_AVX512: &[CommandLine] = &[&["bochs", "corei7_skylake_x"]];
+    let mut wrong = check(&toolchain, &networks(&[], targets), WITHOUT_AVX512);
+    wrong.extend(check(&toolchain, &networks(&[TINY], targets), WITH_AVX512));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
