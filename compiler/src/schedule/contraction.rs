@@ -166,7 +166,7 @@ pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, target:
     // Fewer vectors leave room for more pixels.
     if let Some(room) = (target.vector_registers - rest - 2).checked_div(rest) {
         let first = whole * target.lanes;
-        let pixels = room.min(tile.pixels * tile.vectors);
+        let pixels = room.clamp(1, tile.pixels * tile.vectors);
         parts.push(Part { first, channels: channels - first, vectors: rest, along: plane.along(pixels, rest).0 });
     }
     parts
@@ -523,4 +523,25 @@ fn tiles(pixels: usize, at_most: usize) -> Vec<(Range<usize>, usize)> {
     let start = wide * (narrow + 1);
     tiles.push((start..start + narrow, count - wide));
     tiles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Contraction, parts};
+    use ncnnc_targets::TARGETS;
+
+    #[test]
+    fn parts_cover_any_number_of_channels() {
+        let contraction = Contraction { activation: 0, weight: 1, channel: 0, pixels: vec![1, 2], groups: Vec::new() };
+        for (target, channels) in TARGETS.iter().flat_map(|target| (1..300).map(move |channels| (target, channels))) {
+            for (plane, padded) in [([1, 1], false), ([1, 1], true), ([7, 7], false), ([14, 14], true)] {
+                let parts = parts(&contraction, &[channels, plane[0], plane[1], 64], padded, target);
+                let covered = parts.iter().fold(0, |covered, part| {
+                    assert_eq!(part.first, covered, "{} {channels} {plane:?}", target.name);
+                    covered + part.channels
+                });
+                assert_eq!(covered, channels, "{} {plane:?}", target.name);
+            }
+        }
+    }
 }
