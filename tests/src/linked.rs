@@ -100,7 +100,7 @@ impl Toolchain {
                     "lld-link" => networks.iter().flat_map(exports).collect(),
                     _others_export_all => Vec::new(),
                 };
-                let library = linked(linker, objects().collect(), folder.join("networks.library"), &exports);
+                let library = linked(linker, objects().collect(), folder.join("networks.linked"), &exports);
                 let library = std::fs::read(library).expect("the linker wrote it");
                 let assembly = image::embed(&library, &folder.join("networks.image"));
                 vec![self::write(folder, "image.s", assembly.as_bytes())]
