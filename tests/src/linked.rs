@@ -57,6 +57,26 @@ pub enum Link {
 }
 
 impl Toolchain {
+    /// Programs of this machine, where it is one.
+    pub const X86_64: Self = Self {
+        name: "x86_64_linux_gnu",
+        triple: "x86_64-unknown-linux-gnu",
+        only: None,
+        weights: Weights::Included,
+        link: Link::Static,
+        hosted: true,
+        compiler: &["cc"],
+        runner: &[],
+    };
+    /// Programs of another, emulated.
+    pub const AARCH64: Self = Self {
+        name: "aarch64_linux_gnu",
+        triple: "aarch64-unknown-linux-gnu",
+        compiler: &["aarch64-linux-gnu-gcc"],
+        runner: &["qemu-aarch64"],
+        ..Self::X86_64
+    };
+
     /// The platform to compile plans for.
     pub fn platform(&self) -> Platform {
         let platform = Platform::new(self.triple).expect("a known triple");
@@ -77,7 +97,6 @@ impl Toolchain {
         let under = match self.runner.first() {
             None => "",
             Some(runner) if runner.starts_with("qemu") => " under qemu",
-            Some(&"bochs") => " on a PC that Bochs emulates",
             Some(_) => " under wine",
         };
         format!("linked {linked}{run}{under}")

@@ -1,9 +1,8 @@
 //! Objects for every machine that users are told is verified: linked by a linker of that machine, run, and held to the
 //! recorded hashes, which are those of the generated Rust. Needs the feature `objects`.
 
-use ncnnc_compiler::emit::object::{VERIFIED, Weights};
+use ncnnc_compiler::emit::object::VERIFIED;
 use ncnnc_compiler::format::Format;
-
 use ncnnc_compiler::plan::{Mode, Value};
 use ncnnc_targets::Target;
 use ncnnc_tests::generated::{Machine, shaped};
@@ -14,23 +13,8 @@ use ncnnc_tests::planned::{Planned, plan_digits, plan_network};
 use ncnnc_tests::shared::shared;
 use std::time::Instant;
 
-const X86_64: Toolchain = Toolchain {
-    name: "x86_64_linux_gnu",
-    triple: "x86_64-unknown-linux-gnu",
-    only: None,
-    weights: Weights::Included,
-    link: Link::Static,
-    hosted: true,
-    compiler: &["cc"],
-    runner: &[],
-};
-const AARCH64: Toolchain = Toolchain {
-    name: "aarch64_linux_gnu",
-    triple: "aarch64-unknown-linux-gnu",
-    compiler: &["aarch64-linux-gnu-gcc"],
-    runner: &["qemu-aarch64"],
-    ..X86_64
-};
+const X86_64: Toolchain = Toolchain::X86_64;
+const AARCH64: Toolchain = Toolchain::AARCH64;
 
 /// What Android's loader wants: no relocations in code, and pages of 16 KiB.
 const ANDROID: Link = Link::Shared(&["ld.lld", "-shared", "-ztext", "-zmax-page-size=16384", "--no-undefined"]);

@@ -1,5 +1,5 @@
 //! Object files against the plan's interpreter, bit for bit, and against the outputs of the real ncnn: linked with C
-//! programs, run natively, under qemu and under wine. Needs the feature `objects`.
+//! programs, run natively and under qemu. Needs the feature `objects`.
 //!
 //! `NCNNC_LAYER` chooses a kind of layer.
 
@@ -11,7 +11,7 @@ use ncnnc_compiler::plan::{Mode, Value, interpret};
 use ncnnc_compiler::precision::Precision;
 use ncnnc_tests::cases::{Case, read_cases};
 use ncnnc_tests::generated::shaped;
-use ncnnc_tests::linked::{Link, Linked, Toolchain};
+use ncnnc_tests::linked::{Linked, Toolchain};
 use ncnnc_tests::planned::{Planned, named_outputs, plan_case, same};
 use ncnnc_tests::shared::{shared, workspace};
 use std::ops::Range;
@@ -22,25 +22,10 @@ use std::time::Instant;
 /// Cases in one program.
 const CASES_PER_PROGRAM: usize = 200;
 
-const LINUX: Toolchain = Toolchain {
-    name: "linux",
-    triple: "x86_64-unknown-linux-gnu",
-    only: None,
-    weights: Weights::Included,
-    link: Link::Static,
-    hosted: true,
-    compiler: &["cc"],
-    runner: &[],
-};
+const LINUX: Toolchain = Toolchain::X86_64;
 const LINUX_PORTABLE: Toolchain = Toolchain { name: "linux_portable", only: Some("portable"), ..LINUX };
 const LINUX_EXTERNAL: Toolchain = Toolchain { name: "linux_external", weights: Weights::External, ..LINUX };
-const AARCH64: Toolchain = Toolchain {
-    name: "aarch64",
-    triple: "aarch64-unknown-linux-gnu",
-    compiler: &["aarch64-linux-gnu-gcc"],
-    runner: &["qemu-aarch64"],
-    ..LINUX
-};
+const AARCH64: Toolchain = Toolchain::AARCH64;
 const AARCH64_STATIC: Toolchain =
     Toolchain { name: "aarch64_static", compiler: &["aarch64-linux-gnu-gcc", "-static"], ..AARCH64 };
 

@@ -6,7 +6,7 @@
 mod layers;
 mod network;
 mod networks;
-#[cfg_attr(not(feature = "objects"), allow(dead_code, unused_macros, unused_imports, reason = "nothing is linked"))]
+#[cfg_attr(not(feature = "objects"), allow(dead_code, unused_macros, reason = "nothing is linked"))]
 mod objects;
 mod peak;
 mod peer;
