@@ -94,7 +94,10 @@ impl Format {
     }
 
     /// Lanes as memory.
-    pub fn pack(self, lanes: &[u32]) -> Vec<u32> {
+    pub fn pack(self, lanes: Vec<u32>) -> Vec<u32> {
+        if !self.is_narrow() {
+            return lanes;
+        }
         let mut memory = vec![0; self.words(lanes.len())];
         for (at, lane) in lanes.iter().enumerate() {
             self.store(&mut memory, at, *lane);
@@ -152,10 +155,10 @@ mod tests {
     #[test]
     fn elements_lie_side_by_side() {
         let lanes = [1.0_f32, -2.0, 0.5].map(f32::to_bits);
-        assert_eq!(Format::F16.pack(&lanes), [0xc000_3c00, 0x0000_3800]);
-        assert_eq!(Format::Bf16.pack(&lanes), [0xc000_3f80, 0x0000_3f00]);
-        assert_eq!(Format::Word.pack(&lanes), lanes);
-        let mut memory = Format::F16.pack(&lanes);
+        assert_eq!(Format::F16.pack(lanes.to_vec()), [0xc000_3c00, 0x0000_3800]);
+        assert_eq!(Format::Bf16.pack(lanes.to_vec()), [0xc000_3f80, 0x0000_3f00]);
+        assert_eq!(Format::Word.pack(lanes.to_vec()), lanes);
+        let mut memory = Format::F16.pack(lanes.to_vec());
         Format::F16.store(&mut memory, 0, 4.0_f32.to_bits());
         assert_eq!([0, 1, 2].map(|at| Format::F16.load(&memory, at)), [4.0_f32, -2.0, 0.5].map(f32::to_bits));
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+mod bytes;
 pub mod compile;
 pub mod diagnostic;
 pub mod door;

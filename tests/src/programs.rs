@@ -81,7 +81,7 @@ fn formats() -> Program {
         let arguments =
             vec![Argument::Arena(arena_words), Argument::Constants(constants.len()), Argument::Output(number)];
         step("load", load(*format), arguments);
-        constants.extend(format.pack(&(0..ELEMENTS).map(constant).collect::<Vec<_>>()));
+        constants.extend(format.pack((0..ELEMENTS).map(constant).collect()));
         arena_words += format.words(ELEMENTS);
     }
     let output = |format: &Format| port(format.text(), &[ELEMENTS / LANES, 4, LANES]);

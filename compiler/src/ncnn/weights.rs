@@ -4,6 +4,7 @@
 //! Must not know which layer has which arrays.
 
 use super::{Layer, Model};
+use crate::bytes;
 use crate::diagnostic::{Code, Diagnostic, Location};
 use half::{bf16, f16};
 use std::sync::Arc;
@@ -201,7 +202,7 @@ impl WeightReader<'_> {
         };
         let bytes = self.take(size, || format!("an array of {count} stored as {storage:?}"))?;
         let values = match storage {
-            Storage::F32 => WeightValues::F32(bytes.chunks_exact(4).map(f32_of).collect()),
+            Storage::F32 => WeightValues::F32(bytes::to_floats(bytes).into()),
             Storage::F16 => WeightValues::F32(halves(bytes, count).map(|bits| f16::from_bits(bits).to_f32()).collect()),
             Storage::Bf16 => {
                 WeightValues::F32(halves(bytes, count).map(|bits| bf16::from_bits(bits).to_f32()).collect())
@@ -210,7 +211,7 @@ impl WeightReader<'_> {
             Storage::Bytes => WeightValues::Bytes(bytes[..count].into()),
             Storage::Table => {
                 let (table, indices) = bytes.split_at(TABLE);
-                let table: Vec<f32> = table.chunks_exact(4).map(f32_of).collect();
+                let table = bytes::to_floats(table);
                 WeightValues::F32(indices[..count].iter().map(|index| table[usize::from(*index)]).collect())
             }
         };
@@ -249,10 +250,6 @@ fn padded(size: usize) -> Option<usize> {
 
 fn table_bytes(count: usize) -> Option<usize> {
     padded(count)?.checked_add(TABLE)
-}
-
-fn f32_of(bytes: &[u8]) -> f32 {
-    f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 /// The first `count` little-endian 16-bit words.

@@ -1,6 +1,7 @@
 //! All of a plan that decides bits, as bytes: equal plans give equal bytes on every machine.
 
 use super::{Numerics, Plan};
+use crate::bytes;
 use crate::graph::{Nest, Operation, Reduction, Source};
 
 impl Plan {
@@ -31,10 +32,7 @@ impl Plan {
         text(format!("{:?} {:?}", graph.inputs, graph.outputs));
         for tensor in &graph.tensors {
             if let Source::Constant(words) = &tensor.source {
-                // By the page, for the sake of speed.
-                for words in words.chunks(1024) {
-                    take(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());
-                }
+                take(&bytes::of_words(words));
             }
         }
     }

@@ -207,26 +207,33 @@ impl Winograd {
         let (rows, columns) = (self.rows.weight_transform(), self.columns.weight_transform());
         let plane = window.outputs * window.inputs;
         let mut transformed = vec![0.0; self.values() * plane];
-        for at in 0..plane {
-            let (output, input) = (at / window.inputs, at % window.inputs);
-            let tap = |y: usize, x: usize| {
-                let position = access.position(&[output, 0, 0, input, y, x]).expect("weights are never outside");
-                f64::from(f32::from_bits(words[position]))
-            };
-            let taps: [[f64; TAPS]; TAPS] = std::array::from_fn(|y| std::array::from_fn(|x| tap(y, x)));
-            for (i, row) in rows.iter().enumerate() {
-                let weighted: [f64; TAPS] = std::array::from_fn(|x| weighted(row, taps.map(|tap| tap[x])));
-                for (j, column) in columns.iter().enumerate() {
-                    transformed[(i * columns.len() + j) * plane + at] = self::weighted(column, weighted);
+        let place = |iteration: [usize; 6]| access.position(&iteration).expect("weights are never outside") as i64;
+        // Each loop adds to the place what it would add alone; working that out for every weight would take an unoptimised
+        // macro seconds.
+        let first = place([0; 6]);
+        let inputs: Vec<i64> = (0..window.inputs).map(|input| place([0, 0, 0, input, 0, 0]) - first).collect();
+        let taps: [i64; TAPS * TAPS] = std::array::from_fn(|tap| place([0, 0, 0, 0, tap / TAPS, tap % TAPS]) - first);
+        let mut at = 0;
+        for output in 0..window.outputs {
+            let start = place([output, 0, 0, 0, 0, 0]);
+            for input in &inputs {
+                let tap = |tap: usize| f64::from(f32::from_bits(words[(start + input + taps[tap]) as usize]));
+                let (a, b, c) = ([tap(0), tap(1), tap(2)], [tap(3), tap(4), tap(5)], [tap(6), tap(7), tap(8)]);
+                let mut target = at;
+                for [x, y, z] in &rows {
+                    let first = x * a[0] + y * b[0] + z * c[0];
+                    let second = x * a[1] + y * b[1] + z * c[1];
+                    let third = x * a[2] + y * b[2] + z * c[2];
+                    for [x, y, z] in &columns {
+                        transformed[target] = x * first + y * second + z * third;
+                        target += plane;
+                    }
                 }
+                at += 1;
             }
         }
         transformed
     }
-}
-
-fn weighted([a, b, c]: &[f64; TAPS], [x, y, z]: [f64; TAPS]) -> f64 {
-    a * x + b * y + c * z
 }
 
 /// A convolution with a window of 3x3 and a stride of one, as Winograd's algorithm takes it. Its loops are output

@@ -31,7 +31,7 @@ impl Constants {
         if let Some(at) = self.known.get(&key) {
             return *at;
         }
-        let at = append(&mut self.words, &format.pack(&elements()));
+        let at = append(&mut self.words, &format.pack(elements()));
         self.known.insert(key, at);
         at
     }

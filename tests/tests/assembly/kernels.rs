@@ -60,7 +60,7 @@ impl Random {
 pub fn with_floats(kernel: Kernel, seed: u64) -> Case {
     let mut random = Random(seed);
     let mut floats = |buffer: &Buffer| (0..buffer.elements).map(|_| random.float()).collect::<Vec<u32>>();
-    let buffers = kernel.buffers.iter().map(|buffer| buffer.format.pack(&floats(buffer))).collect();
+    let buffers = kernel.buffers.iter().map(|buffer| buffer.format.pack(floats(buffer))).collect();
     Case { kernel, buffers }
 }
 

@@ -271,7 +271,7 @@ pub fn encode(code: &[Instruction<X86>], pool: &[u32]) -> Vec<u8> {
         let place = bytes.len().next_multiple_of(ALIGNMENT);
         bytes = assemble(place as u64);
         bytes.resize(place, 0xcc);
-        bytes.extend(pool.iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend(crate::bytes::of_words(pool));
     }
     bytes
 }

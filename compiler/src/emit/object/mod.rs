@@ -18,6 +18,7 @@ mod words;
 pub use platform::{Platform, VERIFIED};
 pub use target_lexicon::Triple;
 
+use crate::bytes;
 use crate::diagnostic::Diagnostic;
 use crate::emit::assembly::{assemble, encode};
 use crate::kernel::{Callee, Kernel, Port, Program};
@@ -122,7 +123,7 @@ impl<'a> Network<'a> {
 
     /// The packed constants, as they stand in memory.
     pub fn weights(&self) -> Vec<u8> {
-        words_as_bytes(&self.first().constants)
+        bytes::of_words(&self.first().constants)
     }
 
     /// The C header.
@@ -210,16 +211,12 @@ impl Interface {
     }
 }
 
-fn words_as_bytes(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
 /// Puts words that are only read among the module's data.
 fn define_words<M: Module>(module: &mut M, name: &str, words: &[u32]) -> DataId {
     let data = module.declare_data(name, Linkage::Local, false, false).expect("declared once");
     let mut description = DataDescription::new();
     // An object of no bytes has no place.
-    let bytes = if words.is_empty() { vec![0; 4] } else { words_as_bytes(words) };
+    let bytes = if words.is_empty() { vec![0; 4] } else { bytes::of_words(words) };
     description.define(bytes.into_boxed_slice());
     description.set_align(ALIGNMENT as u64);
     module.define_data(data, &description).expect("defined once");

@@ -3,6 +3,7 @@
 //! No function of a library is ever called: what a machine lacks is done as the runtime's `words` do it. A value is a
 //! float or an integer of the same size, whichever it was made as.
 
+use crate::bytes;
 use crate::instruction::Instruction;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F32X4, F64, I8X16, I32, I32X4, I64};
@@ -31,7 +32,7 @@ pub(super) fn constant(b: &mut FunctionBuilder, bits: u32, float: Type) -> Value
     if float == F32 {
         return b.ins().f32const(f32::from_bits(bits));
     }
-    let bytes: Vec<u8> = [bits; 4].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let bytes = bytes::of_words(&[bits; 4]);
     let constant = b.func.dfg.constants.insert(ConstantData::from(&bytes[..]));
     b.ins().vconst(float, constant)
 }

@@ -8,6 +8,7 @@ mod interface;
 mod kernel;
 mod names;
 
+use crate::bytes;
 use crate::emit::assembly::assemble;
 use crate::instruction::Instruction;
 use crate::kernel::{Argument, Callee, Custom, Kernel, Port, Program};
@@ -57,11 +58,7 @@ pub enum Weights {
 
 /// The file that [`Module::constants`] names: words in little-endian order.
 pub fn pack(programs: &[(&'static Target, Program)]) -> Vec<u8> {
-    programs.first().map_or(Vec::new(), |(_, program)| words_as_bytes(&program.constants))
-}
-
-fn words_as_bytes(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    programs.first().map_or(Vec::new(), |(_, program)| bytes::of_words(&program.constants))
 }
 
 /// The code.
@@ -92,7 +89,7 @@ pub fn emit(module: &Module) -> TokenStream {
         Weights::RunTime { .. } => TokenStream::new(),
     };
     // As text, numbers would take the Rust compiler long where there are many.
-    let tables = words_as_bytes(&first.tables);
+    let tables = bytes::of_words(&first.tables);
     let (tables, table_bytes) = (Literal::byte_string(&tables), Literal::usize_unsuffixed(tables.len()));
     // Tokens carry no comments, so no `unsafe` can be documented with one.
     let lints = quote!(clippy::all, clippy::pedantic, clippy::undocumented_unsafe_blocks, unused, non_snake_case);
