@@ -4,6 +4,7 @@ use crate::cases::Case;
 use crate::networks::Network;
 use crate::npy::{Tensor, Type};
 use crate::shared::workspace;
+use crate::synth::{input_tensor, synth};
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
 use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::format::Format;
@@ -72,6 +73,22 @@ pub fn plan_network(network: &Network, mode: Mode, targets: &[&'static Target]) 
     };
     let compiled = plan_files(&network.name, &read(&network.param), &network.weights(), &options, targets)?;
     Ok(Planned { compiled, inputs: vec![network.input_tensor().words] })
+}
+
+/// Layers between the blobs `in0` and `out0`, with drawn weights, on a drawn input of this shape.
+///
+/// # Panics
+///
+/// When the compiler refuses them.
+pub fn plan_layers(layers: &[String], shape: &[usize], mode: Mode) -> Planned {
+    let blobs = layers.len() + 2;
+    let param = format!("7767517\n{} {blobs}\nInput in0 0 1 in0\n{}\n", layers.len() + 1, layers.join("\n"));
+    let shapes = HashMap::from([("in0".to_string(), shape.to_vec())]);
+    let options = Options { shapes, mode, ..Options::default() };
+    let compiled = plan_files("drawn", param.as_bytes(), &synth(&param, 7, 1.0), &options, &[]);
+    let compiled = compiled.unwrap_or_else(|problems| panic!("{problems}"));
+    let input = input_tensor(3, shape.iter().product());
+    Planned { compiled, inputs: vec![input.iter().map(|value| value.to_bits()).collect()] }
 }
 
 /// The digits of the example with weights stored in a format, and the first of the test's images.

@@ -9,7 +9,7 @@ use ncnnc_compiler::precision::Precision;
 use ncnnc_compiler::schedule::{Constants, schedule};
 use ncnnc_targets::TARGETS;
 use ncnnc_tests::cases::read_cases;
-use ncnnc_tests::planned::{Planned, plan_case, same};
+use ncnnc_tests::planned::{Planned, plan_case, plan_layers, same};
 use ncnnc_tests::random::Random;
 use ncnnc_tests::shared::shared;
 
@@ -69,6 +69,42 @@ fn kernels_equal_the_plan() {
 fn kernels_with_narrow_constants_equal_the_plan() {
     check(Format::F16, 5);
     check(Format::Bf16, 7);
+}
+
+/// Sums too long for the first-level cache are cut into slices: with and without a window, in planes whose tiles run from
+/// row to row and in others, in groups, with something added, with channels that fill no vector.
+#[test]
+fn kernels_that_slice_sums_equal_the_plan() {
+    let layer = |kind: &str, [from, to]: [&str; 2], [inputs, outputs, taps]: [usize; 3], rest: &str| {
+        format!("{kind} layer 1 1 {from} {to} 0={outputs} 1={taps} 6={} {rest}", inputs * outputs * taps * taps)
+    };
+    let ends = ["in0", "out0"];
+    let cases = [
+        ([1088, 5, 11], vec![layer("Convolution", ends, [1088, 108, 1], "5=1 9=1")]),
+        ([512, 13, 9], vec![layer("Convolution", ends, [512, 121, 3], "3=2 4=1")]),
+        ([1216, 7, 7], vec![layer("ConvolutionDepthWise", ends, [608, 256, 1], "7=2")]),
+        (
+            [640, 6, 6],
+            vec![
+                "Split split 1 2 in0 a b".to_string(),
+                layer("Convolution", ["a", "c"], [640, 640, 1], ""),
+                "BinaryOp sum 2 1 c b out0 0=0".to_string(),
+            ],
+        ),
+    ];
+    for (shape, layers) in cases {
+        let Planned { compiled: Compiled { plan, .. }, inputs } = plan_layers(&layers, &shape, Mode::Strict);
+        let wanted = interpret(&plan, &inputs);
+        for target in TARGETS {
+            let mut constants = Constants::default();
+            let mut program = schedule(&plan, target, &mut constants);
+            constants.finish([&mut program]);
+            let text = program.to_string();
+            let got = interpret_program(&program, &inputs);
+            assert_eq!(got[0], wanted[0].words, "on {}", target.name);
+            assert!(target.lanes > 8 || text.contains("slices"), "on {}: {text}", target.name);
+        }
+    }
 }
 
 /// Weights can be given at run time: whatever they are, the interpreter finds no access that leaves its buffer.

@@ -1,7 +1,7 @@
 //! Convolutions by Winograd's algorithm: the kernels of every target against the plan on whatever sizes there are, the
 //! plan against the definition, and which layers are chosen.
 
-use ncnnc_compiler::compile::{Compiled, Options};
+use ncnnc_compiler::compile::Compiled;
 use ncnnc_compiler::graph::Operation;
 use ncnnc_compiler::kernel::interpret_program;
 use ncnnc_compiler::mode::Mode;
@@ -9,31 +9,13 @@ use ncnnc_compiler::plan::winograd::{Filtering, Window, Winograd};
 use ncnnc_compiler::plan::{Numerics, Plan, interpret, interpret_real};
 use ncnnc_compiler::schedule::{Constants, schedule};
 use ncnnc_targets::TARGETS;
-use ncnnc_tests::planned::plan_files;
-use ncnnc_tests::synth::{input_tensor, synth};
-use std::collections::HashMap;
+use ncnnc_tests::planned::{Planned, plan_layers};
 
 const SIZES: [Filtering; 2] = [Filtering::Two, Filtering::Four];
-
-/// A plan of layers with drawn weights on an input of this shape.
-fn plan(layers: &[String], shape: &[usize], mode: Mode) -> Plan {
-    let blobs = layers.len() + 2;
-    let param = format!("7767517\n{} {blobs}\nInput in0 0 1 in0\n{}\n", layers.len() + 1, layers.join("\n"));
-    let shapes = HashMap::from([("in0".to_string(), shape.to_vec())]);
-    let options = Options { shapes, mode, ..Options::default() };
-    let compiled = plan_files("drawn", param.as_bytes(), &synth(&param, 7, 1.0), &options, &[]);
-    let Compiled { plan, .. } = compiled.unwrap_or_else(|problems| panic!("{problems}"));
-    plan
-}
 
 /// A convolution of 3x3.
 fn convolution(name: &str, [from, to]: [&str; 2], [inputs, outputs]: [usize; 2], rest: &str) -> String {
     format!("Convolution {name} 1 1 {from} {to} 0={outputs} 1=3 6={} {rest}", 9 * inputs * outputs)
-}
-
-/// The words of an input of so many elements.
-fn input(elements: usize) -> Vec<u32> {
-    input_tensor(3, elements).iter().map(|value| value.to_bits()).collect()
 }
 
 /// The plan with this algorithm wherever it can be; how often that is.
@@ -54,8 +36,7 @@ fn with_algorithm(plan: &Plan, algorithm: Winograd) -> (Plan, usize) {
 
 /// Holds every target's kernels to the plan, with every size of tile wherever the algorithm can be; `places` says where.
 fn kernels_equal(layers: &[String], shape: &[usize], places: usize) {
-    let direct = plan(layers, shape, Mode::Strict);
-    let inputs = [input(shape.iter().product())];
+    let Planned { compiled: Compiled { plan: direct, .. }, inputs } = plan_layers(layers, shape, Mode::Strict);
     for (rows, columns) in SIZES.iter().flat_map(|rows| SIZES.iter().map(move |columns| (*rows, *columns))) {
         let (plan, found) = with_algorithm(&direct, Winograd { rows, columns });
         assert_eq!(found, places, "{plan}");
@@ -134,8 +115,8 @@ fn error(plan: &Plan, inputs: &[Vec<u32>]) -> f64 {
 #[test]
 fn the_error_is_that_of_the_direct_sum() {
     let layer = convolution("layer", ["in0", "out0"], [64, 16], "4=1 5=1");
-    let direct = plan(&[layer], &[64, 16, 16], Mode::Strict);
-    let inputs = [input(64 * 16 * 16)];
+    let Planned { compiled: Compiled { plan: direct, .. }, inputs } =
+        plan_layers(&[layer], &[64, 16, 16], Mode::Strict);
     let by_definition = error(&direct, &inputs);
     for (rows, columns, times) in [
         (Filtering::Two, Filtering::Two, 1.0),
@@ -153,7 +134,7 @@ fn the_error_is_that_of_the_direct_sum() {
 fn only_what_is_cheaper_by_tiles_is_computed_by_tiles() {
     let masked = |inputs: usize, outputs: usize, size: usize, mode: Mode, mask: &str| {
         let layer = convolution("layer", ["in0", "out0"], [inputs, outputs], &format!("4=1 {mask}"));
-        match plan(&[layer], &[inputs, size, size], mode).numerics[0] {
+        match plan_layers(&[layer], &[inputs, size, size], mode).compiled.plan.numerics[0] {
             Numerics::Winograd(winograd) => winograd.to_string(),
             Numerics::Direct(_) => "direct".to_string(),
             Numerics::Plain => panic!("a convolution has a sum"),

@@ -75,6 +75,11 @@ impl Builder {
         BufferId(self.kernel.buffers.len() - 1)
     }
 
+    /// How the elements of a buffer are stored.
+    pub fn format(&self, buffer: BufferId) -> Format {
+        self.kernel.buffers[buffer.0].format
+    }
+
     /// Sets the length of a buffer that was not known before.
     pub fn resize(&mut self, buffer: BufferId, elements: usize) {
         self.kernel.buffers[buffer.0].elements = elements;

@@ -10,7 +10,7 @@ use super::place::{BLOCK, Layout, Position, pack};
 use crate::expression::Node;
 use crate::graph::{Combine, Graph, Nest, Outside, Source};
 use crate::instruction::Instruction;
-use crate::kernel::{Type, ValueId, VariableId};
+use crate::kernel::{Address, Type, ValueId, VariableId};
 use crate::plan::Order;
 use ncnnc_targets::{Target, Tile};
 use std::ops::Range;
@@ -144,6 +144,41 @@ pub enum Along {
     /// From row to row through a small plane, at most so many pixels, each at a fixed place.
     Plane(usize),
 }
+
+/// How much of a group's sums a walk over its tiles carries out. Long sums are cut into slices whose weights stay in the
+/// first-level cache while all pixels use them; the sums wait in the output, where they are exactly what they were.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// From the start to what is stored.
+    Whole,
+    /// The start alone.
+    Start,
+    /// This one of so many slices.
+    Slice(ValueId, usize),
+    /// What is stored alone.
+    Finish,
+}
+
+/// Tiles that use the same weights, one after another.
+struct Walk {
+    stage: Stage,
+    /// The pixel axes they run along, outermost first.
+    pixels: Vec<usize>,
+}
+
+/// Bytes of weights that stay in the first-level cache beside the activations of a tile: half of what even small cores have.
+const NEAR: usize = 16 << 10;
+
+/// Weights of a group beyond so many bytes don't stay in the second-level cache while one tile after another uses them all.
+/// Without a window, whose taps use activations again, those stream as well, and weights must come from nearer.
+const FAR: usize = 256 << 10;
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+/// A slice of weights is read from further away for one tile; so many more must find it near to make up for keeping the
+/// sums in memory. A judgement, not a measurement.
+const WORTH_SLICING: usize = 4;
 
 /// Divides the channels into parts and chooses the tile for each. Unless places are `padded`, the channels that fill no
 /// vector are in a part of one group.
@@ -310,7 +345,11 @@ impl Tiling<'_> {
             Some(rows) if !self.channels_are_tasks(lanes) => rows,
             Some(_) | None => self.contraction.channel,
         };
-        format!("{}; {}", self.tile_text(lanes, names), tasks_text(self.tasks(lanes), names[along]))
+        let slices = match self.slices(lanes) {
+            1 => String::new(),
+            slices => format!("; sums in {slices} slices"),
+        };
+        format!("{}{slices}; {}", self.tile_text(lanes, names), tasks_text(self.tasks(lanes), names[along]))
     }
 
     /// The register tile in words.
@@ -350,26 +389,65 @@ impl Tiling<'_> {
         let groups = self.channel_groups(lanes);
         let width = self.part.vectors * lanes;
         let mut outer: Vec<usize> = self.contraction.groups.clone();
-        outer.extend(self.outer_pixels());
         if self.channels_are_tasks(lanes) {
             frame.coordinates[self.contraction.channel] =
                 Coordinate::counted(task, width, groups).moved(self.part.first);
-            self.outer(frame, &outer, &|frame| self.tiles(frame));
+            self.outer(frame, &outer, &|frame| self.stages(frame));
             return;
         }
         let rows = self.rows().expect("rows are tasks");
-        outer.retain(|axis| *axis != rows);
+        outer.extend(self.outer_pixels().into_iter().filter(|axis| *axis != rows));
+        let pixels = self.long_pixels().into_iter().filter(|axis| *axis != rows).collect();
+        let walk = Walk { stage: Stage::Whole, pixels };
         frame.coordinates[rows] = Coordinate::counted(task, 1, self.loops.extents[rows]);
         self.outer(frame, &outer, &|frame| {
             let inner = |frame: &mut Frame, at: Coordinate| {
                 frame.coordinates[self.contraction.channel] = at.moved(self.part.first);
-                self.tiles(frame);
+                self.walk(frame, &walk);
             };
             match groups {
                 1 => inner(frame, Coordinate::fixed(0)),
                 _ => frame.repeat(groups, |frame, group| inner(frame, Coordinate::counted(group, width, groups))),
             }
         });
+    }
+
+    /// All pixels of a group of channels.
+    fn stages(&self, frame: &mut Frame) {
+        let outer = self.outer_pixels();
+        let all = |frame: &mut Frame, stage| {
+            let walk = Walk { stage, pixels: self.long_pixels() };
+            self.outer(frame, &outer, &|frame| self.walk(frame, &walk));
+        };
+        match self.slices(frame.builder.lanes()) {
+            1 => all(frame, Stage::Whole),
+            slices => {
+                all(frame, Stage::Start);
+                frame.repeat(slices, |frame, slice| all(frame, Stage::Slice(slice, slices)));
+                all(frame, Stage::Finish);
+            }
+        }
+    }
+
+    /// How many slices the sums are best cut into.
+    fn slices(&self, lanes: usize) -> usize {
+        let Tiling { loops, contraction, part } = self;
+        let whole = loops.padded == Some(contraction.channel) || part.channels.is_multiple_of(lanes);
+        let (channels, taps) = loops.extents[loops.parallel..].split_first().expect("a contraction has a reduction");
+        let tiles = Plane::of(contraction, &loops.extents).tiles(part.along);
+        let tiles: usize = tiles.into_iter().map(|(_, count)| count).sum();
+        let can = self.channels_are_tasks(lanes) && whole && loops.writes_vectors(contraction.channel);
+        if !can || tiles < WORTH_SLICING || channels % BLOCK != 0 {
+            return 1;
+        }
+        let taps: usize = taps.iter().product();
+        let blocks = channels / BLOCK;
+        let block = BLOCK * taps * part.vectors * lanes * size_of::<f32>();
+        if blocks * block <= if taps > 1 { FAR } else { 2 * NEAR } {
+            return 1;
+        }
+        let fits = |slices: &usize| blocks.is_multiple_of(*slices) && blocks / slices * block <= NEAR;
+        (1..=blocks).find(fits).unwrap_or(blocks)
     }
 
     fn outer(&self, frame: &mut Frame, axes: &[usize], inner: &dyn Fn(&mut Frame)) {
@@ -387,16 +465,20 @@ impl Tiling<'_> {
 
     /// All tiles of the axes they run along, at the present point of the others.
     pub fn tiles(&self, frame: &mut Frame) {
+        self.walk(frame, &Walk { stage: Stage::Whole, pixels: self.tile_axes() });
+    }
+
+    fn walk(&self, frame: &mut Frame, walk: &Walk) {
         let extent = |axis: &usize| self.loops.extents[*axis];
         match (self.part.along, &self.tile_axes()[..]) {
             (Along::Row(pixels), [axis]) => along(frame, extent(axis), pixels, &|frame, at, width| {
                 let pixel = |i| vec![(*axis, at.clone().moved(i))];
-                self.tile(frame, &(0..width).map(pixel).collect::<Vec<_>>());
+                self.tile(frame, walk, &(0..width).map(pixel).collect::<Vec<_>>());
             }),
             (Along::Rows(rows), [outer, inner]) => along(frame, extent(outer), rows, &|frame, at, rows| {
                 let row = extent(inner);
                 let pixel = |i| vec![(*outer, at.clone().moved(i / row)), (*inner, Coordinate::fixed(i % row))];
-                self.tile(frame, &(0..rows * row).map(pixel).collect::<Vec<_>>());
+                self.tile(frame, walk, &(0..rows * row).map(pixel).collect::<Vec<_>>());
             }),
             (Along::Plane(pixels), [outer, inner]) => {
                 let row = extent(inner);
@@ -404,20 +486,21 @@ impl Tiling<'_> {
                 for (first, count) in tiles(extent(outer) * row, pixels) {
                     for tile in 0..count {
                         let start = first.start + tile * first.len();
-                        self.tile(frame, &(start..start + first.len()).map(pixel).collect::<Vec<_>>());
+                        self.tile(frame, walk, &(start..start + first.len()).map(pixel).collect::<Vec<_>>());
                     }
                 }
             }
-            (Along::Row(_) | Along::Rows(_) | Along::Plane(_), _) => self.tile(frame, &[Vec::new()]),
+            (Along::Row(_) | Along::Rows(_) | Along::Plane(_), _) => self.tile(frame, walk, &[Vec::new()]),
         }
     }
 
     /// One register tile of pixels, given by their coordinates on the axes that tiles run along.
-    fn tile(&self, frame: &mut Frame, pixels: &[Vec<(usize, Coordinate)>]) {
+    fn tile(&self, frame: &mut Frame, walk: &Walk, pixels: &[Vec<(usize, Coordinate)>]) {
         let lanes = frame.builder.lanes();
         let Contraction { activation, weight, channel, .. } = *self.contraction;
         let (reduction, order) = self.loops.reduction.expect("a contraction has a reduction");
         let Order::Chain { block } = order else { panic!("contractions are chains") };
+        let stage = walk.stage;
         let base = frame.coordinates[channel].clone();
         let width = pixels.len();
         let pixel = |frame: &mut Frame, i: usize| {
@@ -435,13 +518,21 @@ impl Tiling<'_> {
             let mut value = None;
             for i in 0..width {
                 pixel(frame, i);
-                if value.is_none() || !shared {
-                    value = Some(frame.expression(Type::Vector, &start, &self.loops.reads, None, Some(channel))[0]);
-                }
-                frame.builder.set(sums[i * self.part.vectors + v], value.expect("computed above"));
+                let begun = match stage {
+                    Stage::Whole | Stage::Start if value.is_none() || !shared => {
+                        frame.expression(Type::Vector, &start, &self.loops.reads, None, Some(channel))[0]
+                    }
+                    Stage::Whole | Stage::Start => value.expect("computed above"),
+                    Stage::Slice(..) | Stage::Finish => {
+                        let address = frame.address(&self.loops.write);
+                        frame.builder.load(Type::Vector, address)
+                    }
+                };
+                frame.builder.set(sums[i * self.part.vectors + v], begun);
+                value = Some(begun);
             }
         }
-        self.loops.chain(frame, block, &|frame| {
+        let step = |frame: &mut Frame| {
             let weights: Vec<ValueId> = (0..self.part.vectors)
                 .map(|v| {
                     vector(frame, v);
@@ -458,14 +549,68 @@ impl Tiling<'_> {
                     frame.builder.set(sum, next);
                 }
             }
-        });
+        };
+        pixel(frame, 0);
+        self.ask_ahead(frame, walk, width);
+        match stage {
+            Stage::Whole => self.loops.chain(frame, block, &step),
+            Stage::Slice(slice, slices) => self.loops.slice_of_chain(frame, block, (slice, slices), &step),
+            Stage::Start | Stage::Finish => {}
+        }
         for i in 0..width {
             for v in 0..self.part.vectors {
                 pixel(frame, i);
                 vector(frame, v);
                 let sum = frame.builder.get(sums[i * self.part.vectors + v]);
-                let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
-                finish(frame, &self.loops, channel, there, sum);
+                match stage {
+                    Stage::Whole | Stage::Finish => {
+                        let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
+                        finish(frame, &self.loops, channel, there, sum);
+                    }
+                    Stage::Start | Stage::Slice(..) => {
+                        let address = frame.address(&self.loops.write);
+                        frame.builder.store(address, sum);
+                    }
+                }
+            }
+        }
+        frame.coordinates[channel] = base;
+    }
+
+    /// Asks for the weights that are used after those of this walk and lie behind them: each of the walk's pixels for its
+    /// share, so that they arrive while it goes on.
+    fn ask_ahead(&self, frame: &mut Frame, walk: &Walk, width: usize) {
+        let Loops { extents, parallel, reads, .. } = &self.loops;
+        let Contraction { weight, channel, .. } = *self.contraction;
+        let weights = &reads[weight];
+        let size = frame.builder.format(weights.buffer).bytes();
+        let Stage::Slice(slice, slices) = walk.stage else { return };
+        let pixels: usize = walk.pixels.iter().map(|axis| extents[*axis]).product();
+        for (axis, extent) in extents.iter().enumerate().skip(*parallel) {
+            let outermost = axis == *parallel;
+            frame.coordinates[axis] =
+                if outermost { Coordinate::counted(slice, extent / slices, slices) } else { Coordinate::fixed(0) };
+        }
+        let ahead = extents[*parallel..].iter().product::<usize>() / slices * BLOCK;
+        let share = ahead.div_ceil(pixels);
+        let base = frame.coordinates[channel].clone();
+        for block in 0..(self.part.vectors * frame.builder.lanes()).div_ceil(BLOCK) {
+            frame.coordinates[channel] = base.clone().moved(block * BLOCK);
+            let mut address = frame.address(weights).moved(ahead as i64);
+            let mut step = share;
+            for axis in walk.pixels.iter().rev() {
+                let at = &frame.coordinates[*axis];
+                address = address.moved((at.constant * step) as i64);
+                for (counter, by, _) in &at.loops {
+                    address = address.plus(*counter, (by * step) as i64);
+                }
+                step *= extents[*axis];
+            }
+            let line = LINE / size;
+            let ask = |frame: &mut Frame, address: Address| frame.builder.prefetch(address);
+            match (width * share).div_ceil(line) {
+                1 => ask(frame, address),
+                lines => frame.repeat(lines, |frame, at| ask(frame, address.plus(at, line as i64))),
             }
         }
         frame.coordinates[channel] = base;
@@ -482,10 +627,8 @@ impl Tiling<'_> {
 pub fn finish(frame: &mut Frame, loops: &Loops, channel: usize, there: usize, sum: ValueId) {
     let lanes = frame.builder.lanes();
     let value = frame.expression(Type::Vector, &loops.store, &loops.reads, Some(sum), Some(channel))[0];
-    let extent = loops.extents[channel];
     let write = &loops.write;
-    let side_by_side = [extent, BLOCK].iter().any(|run| write.position.runs_along(channel, extent, *run, 1));
-    if side_by_side && (loops.padded == Some(channel) || there == lanes) {
+    if loops.writes_vectors(channel) && (loops.padded == Some(channel) || there == lanes) {
         let address = frame.address(write);
         return frame.builder.store(address, value);
     }

@@ -76,6 +76,12 @@ impl Loops<'_> {
         guarded || (position.depends_on(axis) && !runs)
     }
 
+    /// Whether what is written lies side by side along an axis: all of it, or each block.
+    pub fn writes_vectors(&self, axis: usize) -> bool {
+        let extent = self.extents[axis];
+        [extent, BLOCK].iter().any(|run| self.write.position.runs_along(axis, extent, *run, 1))
+    }
+
     /// The same loops with the axes of the reduction made one.
     pub fn with_one_reduction_axis(self) -> Self {
         let parallel = self.parallel;
@@ -306,6 +312,15 @@ impl Loops<'_> {
 
     /// Loops over the reduction's axes: blocks of the first outermost, then the others, then within the block.
     pub fn chain(&self, frame: &mut Frame, block: usize, inner: &dyn Fn(&mut Frame)) {
+        self.slice(frame, block, None, inner);
+    }
+
+    /// One of so many slices of [`Self::chain`], each with as many blocks.
+    pub fn slice_of_chain(&self, frame: &mut Frame, block: usize, slice: (ValueId, usize), inner: &dyn Fn(&mut Frame)) {
+        self.slice(frame, block, Some(slice), inner);
+    }
+
+    fn slice(&self, frame: &mut Frame, block: usize, slice: Option<(ValueId, usize)>, inner: &dyn Fn(&mut Frame)) {
         let first = self.parallel;
         let terms: usize = self.extents[first..].iter().product();
         let alone = self.extents[first + 1..].iter().all(|extent| *extent == 1);
@@ -313,6 +328,9 @@ impl Loops<'_> {
         let block = if alone && self.is_even(first) { 1 } else { block };
         let unrolled = terms <= UNROLLED_TERMS;
         let (blocks, rest) = (self.extents[first] / block, self.extents[first] % block);
+        let slices = slice.map_or(1, |(_, slices)| slices);
+        assert!(slices == 1 || (rest == 0 && blocks.is_multiple_of(slices)), "slices have as many blocks");
+        let blocks = blocks / slices;
         let within = |frame: &mut Frame, at: Coordinate, count: usize| {
             self.others(frame, first + 1, unrolled, &|frame| {
                 counted(frame, count, unrolled, &|frame, step| {
@@ -329,6 +347,7 @@ impl Loops<'_> {
                 Step::Fixed(i) => Coordinate::fixed(i * block),
                 Step::Counter(counter) => Coordinate::counted(counter, block, blocks),
             };
+            let at = slice.iter().fold(at, |at, (slice, slices)| at.plus(*slice, blocks * block, *slices));
             within(frame, at, block);
         });
         if rest > 0 {
