@@ -14,6 +14,7 @@
 //! Only the instruction sets of the architecture the crate is built for are compiled, so this is the faster door, and the
 //! one for large models. The options are those of `include_model!`.
 
+use crate::budget::Budget;
 use crate::compile::Options;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::door::Request;
@@ -32,6 +33,7 @@ pub struct Model {
     param: String,
     weights: Option<String>,
     lock: Option<String>,
+    max_error: Option<Budget>,
     name: Option<String>,
     file: Option<String>,
     options: Options,
@@ -48,6 +50,7 @@ impl Model {
             param: param.into(),
             weights: None,
             lock: None,
+            max_error: None,
             name: None,
             file: None,
             options: Options::default(),
@@ -69,6 +72,14 @@ impl Model {
     #[must_use]
     pub fn lock(mut self, path: impl Into<String>) -> Self {
         self.lock = Some(path.into());
+        self
+    }
+
+    /// The build fails unless every output was within this error of its reference in double precision when the lock was
+    /// recorded. Nothing is measured: it needs [`Self::lock`], and holds because what is built is what the lock is about.
+    #[must_use]
+    pub fn max_error(mut self, budget: Budget) -> Self {
+        self.max_error = Some(budget);
         self
     }
 
@@ -189,6 +200,7 @@ impl Model {
             param: self.param,
             weights: self.weights,
             lock: self.lock,
+            max_error: self.max_error,
             weights_at_run_time: self.weights_at_run_time,
             functions: self.functions.iter().map(|function| path(function)).collect::<Result<_, _>>()?,
             options: self.options,

@@ -3,6 +3,7 @@
 //! Owns paths, documentation of the generated type, and the hash under which a result may be kept. Must not know how a
 //! request was written down.
 
+use crate::budget::Budget;
 use crate::compile::{Compiled, File, Options, compile};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::emit::rust::{Module, Weights, emit, pack};
@@ -30,6 +31,8 @@ pub struct Request {
     pub weights: Option<String>,
     /// The precision lock that the build is held to, if there is one.
     pub lock: Option<String>,
+    /// The largest error that the lock may have recorded.
+    pub max_error: Option<Budget>,
     /// Whether the packed weights are given at run time, rather than being part of the program.
     pub weights_at_run_time: bool,
     /// Paths of the functions that compute the layers in `options.custom`, one for each.
@@ -96,9 +99,10 @@ impl Request {
         let param_bytes = param_bytes.map_err(|problem| vec![problem])?;
         let weights_bytes = read(&weights, &weights_path, hint);
         let lock = self.lock.as_ref().map(|lock| root.join(lock));
-        let lock_bytes = match (&self.lock, &lock) {
-            (Some(name), Some(path)) => read(name, path, "`ncnnc verify --record` writes the lock"),
-            (None, _) | (_, None) => Ok(Vec::new()),
+        let lock_bytes = match (&self.lock, &lock, self.max_error) {
+            (Some(name), Some(path), _) => read(name, path, "`ncnnc verify --record` writes the lock"),
+            (None, _, Some(budget)) => Err(lock::unrecorded(budget, &self.param)),
+            (None, _, None) | (_, None, _) => Ok(Vec::new()),
         };
         match (weights_bytes, lock_bytes) {
             (Ok(weights_bytes), Ok(lock_bytes)) => {
@@ -117,7 +121,7 @@ impl Request {
         let targets: Vec<&str> = self.targets.iter().map(|target| target.name).collect();
         let functions: Vec<String> = self.functions.iter().map(TokenStream::to_string).collect();
         let text = format!(
-            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}\n{:?}",
+            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}\n{:?}\n{:?}",
             self.name,
             self.visibility,
             self.attributes,
@@ -131,6 +135,7 @@ impl Request {
             files.param,
             files.weights,
             files.lock,
+            self.max_error,
         );
         for bytes in [text.as_bytes(), &files.param_bytes, &files.weights_bytes, &files.lock_bytes] {
             hasher.write_usize(bytes.len());
@@ -149,7 +154,8 @@ impl Request {
         let compiled = compile(param, weights, &self.options, &self.targets)?;
         if let Some(path) = &self.lock {
             let lock = File { path, bytes: &files.lock_bytes };
-            lock::check(lock, [param, weights], &self.options, &compiled.plan).map_err(|problem| vec![problem])?;
+            lock::check(lock, [param, weights], &self.options, &compiled.plan, self.max_error)
+                .map_err(|problem| vec![problem])?;
         }
         let packed = pack(&compiled.programs);
         let code = emit(&Module {

@@ -4,6 +4,7 @@
 //! bit) → `schedule` (how, on one target) → `kernel` (programs) → `emit` (tokens). `ARCHITECTURE.md` has the invariants.
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod build;
 mod bytes;
 pub mod compile;

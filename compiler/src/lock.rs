@@ -1,8 +1,11 @@
 //! The head of a precision lock: which model, options and plan its figures are about.
 //!
 //! It can be compared with what is being built without measuring anything: the plan decides every bit of every output. So
-//! builds check it, at the price of a hash. Owns the head's text and its comparison. Must not know what was measured.
+//! builds check it, at the price of a hash; and as what is built has the bits that were measured, it has the errors, too,
+//! which stand in the head for builds to hold to a budget. Owns the head's text and its comparison. Must not know how
+//! errors are measured.
 
+use crate::budget::{Budget, OutputError};
 use crate::compile::{File, Options};
 use crate::diagnostic::{Code, Diagnostic, Location};
 use crate::mode::Mode;
@@ -15,7 +18,7 @@ use std::hash::Hasher;
 const FORMAT: &str = "1";
 
 /// What a record of measurements is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// The hash of the model's files.
     pub model: String,
@@ -27,17 +30,28 @@ pub struct Head {
     pub samples: usize,
     /// Their hash.
     pub inputs: String,
+    /// How far each output was from the `f64` reference; empty in locks of earlier versions.
+    pub errors: Vec<OutputError>,
 }
 
 /// The names of a head's lines, in order.
 const NAMES: [&str; 6] = ["precision_lock", "model", "options", "plan", "samples", "inputs"];
 
+/// How a line with the error of an output begins, after those.
+const ERROR: &str = "error: ";
+
 impl Head {
-    /// The head as a file begins, a line for each name.
+    /// The head as a file begins, a line for each name and for each output.
     pub fn text(&self) -> String {
-        let Self { model, options, plan, samples, inputs } = self;
+        let errors = self.errors.iter().map(|error| format!("{ERROR}{}", error.line()));
+        self.names().into_iter().chain(errors).map(|line| line + "\n").collect()
+    }
+
+    /// The lines that say what was measured.
+    fn names(&self) -> Vec<String> {
+        let Self { model, options, plan, samples, inputs, errors: _ } = self;
         let values = [FORMAT, model, options, plan, &samples.to_string(), inputs];
-        NAMES.iter().zip(values).map(|(name, value)| format!("{name}: {value}\n")).collect()
+        NAMES.iter().zip(values).map(|(name, value)| format!("{name}: {value}")).collect()
     }
 
     /// Reads a file's head; gives the lines behind it as well, each with its number. `path` is only named in messages.
@@ -45,7 +59,7 @@ impl Head {
     /// # Errors
     /// The first line that isn't what it should be, or another version of the form.
     pub fn read<'t>(path: &str, text: &'t str) -> Result<(Self, impl Iterator<Item = (u32, &'t str)>), Diagnostic> {
-        let mut lines = (1..).zip(text.lines());
+        let mut lines = (1..).zip(text.lines()).peekable();
         let mut value = |name: &str| {
             let (number, line) = lines.next().unwrap_or((1, ""));
             let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": "));
@@ -65,13 +79,17 @@ impl Head {
             [value(NAMES[1])?, value(NAMES[2])?, value(NAMES[3])?, value(NAMES[4])?, value(NAMES[5])?];
         let samples = samples.parse().map_err(|_| not_a_lock(path, number, "a number of samples was expected"))?;
         let [model, options, plan, inputs] = [model, options, plan, inputs].map(str::to_string);
-        Ok((Self { model, options, plan, samples, inputs }, lines))
+        let mut errors = Vec::new();
+        while let Some((number, line)) = lines.next_if(|(_, line)| line.starts_with(ERROR)) {
+            let error = OutputError::parse(&line[ERROR.len()..]);
+            errors.push(error.ok_or_else(|| not_a_lock(path, number, "the error of an output was expected"))?);
+        }
+        Ok((Self { model, options, plan, samples, inputs, errors }, lines))
     }
 
-    /// What is other than in an earlier head, as the lines of a diff.
+    /// What was measured other than for an earlier head, as the lines of a diff; how large errors are is none of it.
     pub fn differences(&self, earlier: &Self) -> Vec<String> {
-        let (now, before) = (self.text(), earlier.text());
-        let changed = now.lines().zip(before.lines()).filter(|(now, before)| now != before);
+        let changed = self.names().into_iter().zip(earlier.names()).filter(|(now, before)| now != before);
         changed.flat_map(|(now, before)| [format!("- {before}"), format!("+ {now}")]).collect()
     }
 }
@@ -84,11 +102,18 @@ pub fn not_a_lock(path: &str, line: u32, what: &str) -> Diagnostic {
         .hint("take the file away, and `ncnnc verify --record` writes it anew")
 }
 
-/// Holds what is built to a lock.
+/// Holds what is built to a lock, and the errors that were recorded to a budget.
 ///
 /// # Errors
-/// The file is no lock, or the model, the options or the plan are others than it was recorded for.
-pub fn check(lock: File, [param, weights]: [File; 2], options: &Options, plan: &Plan) -> Result<(), Diagnostic> {
+/// The file is no lock, or the model, the options or the plan are others than it was recorded for, or the errors are larger
+/// than the budget allows, or not in the lock.
+pub fn check(
+    lock: File,
+    [param, weights]: [File; 2],
+    options: &Options,
+    plan: &Plan,
+    max_error: Option<Budget>,
+) -> Result<(), Diagnostic> {
     let text = String::from_utf8_lossy(lock.bytes);
     let (recorded, _) = Head::read(lock.path, &text)?;
     let now = Head {
@@ -99,11 +124,37 @@ pub fn check(lock: File, [param, weights]: [File; 2], options: &Options, plan: &
     };
     let differences = now.differences(&recorded);
     if differences.is_empty() {
-        return Ok(());
+        return max_error.map_or(Ok(()), |budget| within(budget, lock.path, &recorded));
     }
     let (lines, path) = (differences.join("\n  "), lock.path);
     Err(Diagnostic::error(format!("this is not what `{path}` was recorded for\n  {lines}")).code(Code::Precision).hint(
         "`ncnnc verify` with `--locked` measures what has become of the precision; `ncnnc accept` makes that the record",
+    ))
+}
+
+/// Holds recorded errors to a budget.
+fn within(budget: Budget, path: &str, recorded: &Head) -> Result<(), Diagnostic> {
+    if recorded.errors.is_empty() {
+        let problem = format!("`max_error` needs the errors of the outputs, which `{path}` doesn't have");
+        let hint = "it is of an earlier version; take it away, and `ncnnc verify --record` writes it anew";
+        return Err(Diagnostic::error(problem).code(Code::Precision).hint(hint));
+    }
+    budget.excess(&recorded.errors).map_or(Ok(()), |excess| {
+        let problem = format!("the precision isn't what was asked for: by the record in `{path}`, {excess}");
+        let hint = format!("`ncnnc verify` with `--max-error {}` says which layers it comes from", budget.argument());
+        Err(Diagnostic::error(problem).code(Code::Precision).hint(hint))
+    })
+}
+
+/// That there is a budget, but no record to hold to it.
+pub fn unrecorded(budget: Budget, param: &str) -> Diagnostic {
+    let stem = param.strip_suffix(".param.bin").or(param.strip_suffix(".param")).unwrap_or(param);
+    let lock = format!("{stem}.precision.lock");
+    let problem = "`max_error` needs a `lock`: a build measures nothing, but holds to the budget what was recorded";
+    Diagnostic::error(problem).code(Code::Precision).hint(format!(
+        "`ncnnc verify {param} --inputs DIR --max-error {} --record`, with the same options, measures and writes \
+         `{lock}`; `lock = \"{lock}\";` or, in a build script, `.lock(\"{lock}\")` names it",
+        budget.argument()
     ))
 }
 
@@ -149,14 +200,18 @@ mod tests {
 
     fn head() -> Head {
         let [model, options, plan, inputs] = ["12", "numerics = fast", "34", "56"].map(str::to_string);
-        Head { model, options, plan, samples: 3, inputs }
+        let errors = vec![OutputError::new("out0", 1.5e-3, 2.0, Some(60.5))];
+        Head { model, options, plan, samples: 3, inputs, errors }
     }
 
     #[test]
     fn a_head_is_read_as_it_was_written() {
         let text = head().text() + "further\nlines\n";
         let (read, rest) = Head::read("a.precision.lock", &text).expect("a head");
-        assert_eq!((read, rest.collect::<Vec<_>>()), (head(), vec![(7, "further"), (8, "lines")]));
+        assert_eq!((read, rest.collect::<Vec<_>>()), (head(), vec![(8, "further"), (9, "lines")]));
+        let earlier = Head { errors: Vec::new(), ..head() };
+        let (read, _) = Head::read("a.precision.lock", &earlier.text()).expect("a head");
+        assert_eq!(read, earlier);
     }
 
     #[test]
@@ -167,6 +222,20 @@ mod tests {
     }
 
     #[test]
+    fn recorded_errors_are_held_to_a_budget() {
+        assert_eq!(within(Budget::Absolute(1.5e-3), "a", &head()).map_err(|problem| problem.message), Ok(()));
+        let over = [(Budget::Decibels(61.0), head()), (Budget::Absolute(1.0), Head { errors: Vec::new(), ..head() })];
+        let problems =
+            over.map(|(budget, head)| within(budget, "a.lock", &head).expect_err("it isn't met").to_string());
+        insta::assert_snapshot!(problems.join("\n"), @r"
+        error: the precision isn't what was asked for: by the record in `a.lock`, `out0` has 60.5 dB of signal over noise, and 61 dB are asked for
+          help: `ncnnc verify` with `--max-error 61dB` says which layers it comes from
+        error: `max_error` needs the errors of the outputs, which `a.lock` doesn't have
+          help: it is of an earlier version; take it away, and `ncnnc verify --record` writes it anew
+        ");
+    }
+
+    #[test]
     fn what_is_no_lock_is_refused() {
         let text = head().text();
         for (wrong, line) in [
@@ -174,6 +243,7 @@ mod tests {
             ("{}".to_string(), 1),
             (text.replace("lock: 1", "lock: 2"), 1),
             (text.replace("samples: 3", "samples: three"), 5),
+            (text.replace("60.5dB", "60.5"), 7),
             (text.lines().take(4).map(|line| line.to_string() + "\n").collect(), 1),
         ] {
             let Err(problem) = Head::read("a", &wrong) else { panic!("{wrong} is read") };

@@ -420,11 +420,39 @@ fn precision_is_measured() {
 #[test]
 fn precision_that_is_not_as_it_should_be_is_an_error_of_its_own() {
     let folder = measured_folder();
-    let line = "verify sum.param --inputs terms.npy --reference sums.npy --max-error 1e-9";
-    let output = ncnnc(folder.path(), &line.split(' ').collect::<Vec<_>>());
-    let error = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(4));
-    insta::assert_snapshot!(error);
+    let refused = |line: &str| {
+        let output = ncnnc(folder.path(), &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(4), "{line}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let lines = [
+        "verify sum.param --inputs terms.npy --reference sums.npy --max-error 1e-9",
+        "verify sum.param --inputs terms.npy --max-error 1e-7%",
+        "verify sum.param --inputs terms.npy --max-error 170dB",
+    ];
+    insta::assert_snapshot!(lines.map(refused).join(""));
+    for met in ["5.9e-8", "1e-6 %", "162dB"] {
+        let line = ["verify", "sum.param", "--inputs", "terms.npy", "--max-error", met];
+        assert_eq!(ncnnc(folder.path(), &line).status.code(), Some(0), "{met}");
+    }
+}
+
+#[test]
+fn builds_can_be_held_to_a_budget() {
+    let folder = measured_folder();
+    let before = names(folder.path());
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "compile sum.param --emit ir -o sum.ir --inputs terms.npy --max-error 170dB",
+            "compile sum.param --emit ir -o sum.ir --max-error 1e-6",
+            "compile sum.param --emit ir -o sum.ir --max-error 1e-6 --inputs empty",
+        ],
+    ));
+    assert_eq!(names(folder.path()), before, "nothing is written");
+    let met = "compile sum.param --emit ir -o sum.ir --inputs samples --samples 1 --max-error 140dB";
+    assert!(answer(folder.path(), met).ends_with("── exit 0\n"));
+    assert!(names(folder.path()).contains(&"sum.ir".to_string()));
 }
 
 #[test]

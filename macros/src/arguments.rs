@@ -1,5 +1,6 @@
 //! What users write between the parentheses of `include_model!`.
 
+use ncnnc_compiler::budget::{Budget, FORMS};
 use ncnnc_compiler::build::{stem, type_name};
 use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::door::Request;
@@ -14,7 +15,7 @@ use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Ident, LitInt, LitStr, Path, Token, Visibility, bracketed, parenthesized};
+use syn::{Attribute, Ident, Lit, LitInt, LitStr, Path, Token, Visibility, bracketed, parenthesized};
 
 /// The options there are, for messages.
 const OPTIONS: &str =
@@ -76,6 +77,7 @@ fn request(name: Ident, visibility: TokenStream, attributes: TokenStream, path: 
         param: path.value(),
         weights: None,
         lock: None,
+        max_error: None,
         weights_at_run_time: false,
         functions: Vec::new(),
         options: Options::default(),
@@ -200,7 +202,10 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
             input.parse::<Token![=]>()?;
             request.lock = Some(input.parse::<LitStr>()?.value());
         }
-        "max_error" => return Err(syn::Error::new(option.span(), "`max_error` is not supported yet")),
+        "max_error" => {
+            input.parse::<Token![=]>()?;
+            request.max_error = Some(budget(input)?);
+        }
         other => {
             return Err(syn::Error::new(option.span(), format!("unknown option `{other}`; there are {OPTIONS}")));
         }
@@ -216,6 +221,14 @@ fn format(input: ParseStream) -> syn::Result<Format> {
         let message = format!("unknown precision `{name}`; there are `f32`, `f16` and `bf16`");
         syn::Error::new(name.span(), message)
     })
+}
+
+/// `1e-3`, `0.1%` or `60dB`, which Rust takes for a number with a suffix.
+fn budget(input: ParseStream) -> syn::Result<Budget> {
+    let number: Lit = input.parse().map_err(|problem: syn::Error| syn::Error::new(problem.span(), FORMS))?;
+    let percent = input.parse::<Option<Token![%]>>()?.map_or("", |_| "%");
+    let text = format!("{}{percent}", number.to_token_stream());
+    Budget::parse(&text).map_err(|problem| syn::Error::new(number.span(), problem))
 }
 
 /// Extents in brackets, at least one, of something that errors name.

@@ -37,6 +37,7 @@ use std::path::PathBuf;
 ///     precision("conv_3", "fc*") = f32;   // and those of layers with these names
 ///     threads = 2;                        // for `new`; the default is 1
 ///     lock = "models/resnet18.precision.lock"; // what the precision is held to
+///     max_error = 1e-3;                   // the largest error it may have recorded; or 0.1%, or 60dB
 /// }
 /// ```
 ///
@@ -52,6 +53,10 @@ use std::path::PathBuf;
 /// With `lock`, the build fails unless the model's files, the options and what is computed from them are those that
 /// `ncnnc verify --record` wrote the lock for; the error shows what is other. Only hashes are compared, nothing is measured:
 /// that `ncnnc verify --locked` does.
+///
+/// `max_error` fails the build when the lock has recorded a larger error of some output, measured against the model in
+/// double precision: as a difference (`1e-3`), in per cent of the output's largest value (`0.1%`), or as the least ratio of
+/// signal to noise (`60dB`). What is built has the bits that were measured, so that the error is its own.
 ///
 /// # Layers of your own
 ///

@@ -29,6 +29,13 @@ ncnnc::include_model! {
     lock = "ui/models/tiny.precision.lock";
 }
 
+ncnnc::include_model! {
+    /// The build is the test of this, too: the error that the lock recorded is within the budget.
+    struct Bounded = "ui/models/rounded.param";
+    lock = "ui/models/rounded.precision.lock";
+    max_error = 0.001%;
+}
+
 mod another_module {
     ncnnc::include_model! {
         pub struct Digits = "../runtime/examples/digits/digits.fp16.param";
@@ -104,6 +111,7 @@ fn models_of_one_name_live_in_different_modules() {
 fn a_model_that_a_lock_holds_runs() {
     let image: [f32; 24] = std::array::from_fn(|i| i as f32 - 12.0);
     assert_eq!(*Held::new().run(&image), image.map(|value| value.max(0.0)));
+    assert_eq!(*Bounded::new().run(&[4.0, 4.0]), [8.0]);
 }
 
 #[test]

@@ -23,20 +23,22 @@ const CRATES: &Layers = &[
 /// functions: the two are one layer.
 const MODULES: &Layers = &[
     (&["ncnnc_targets"], &[]),
+    (&["bytes"], &[]),
     (&["diagnostic"], &[]),
     (&["mode"], &[]),
+    (&["budget"], &[]),
     (&["format"], &[]),
     (&["precision"], &["diagnostic", "format"]),
     (&["instruction"], &[]),
     (&["expression", "function"], &["instruction"]),
     (&["kernel"], &["instruction", "format", "expression"]),
-    (&["ncnn"], &["diagnostic"]),
+    (&["ncnn"], &["bytes", "diagnostic"]),
     (&["graph"], &["format", "expression"]),
     (&["ops"], &["diagnostic", "expression", "function", "ncnn", "graph"]),
     (&["passes"], &["mode", "instruction", "expression", "graph"]),
-    (&["plan"], &["mode", "format", "instruction", "expression", "function", "graph"]),
+    (&["plan"], &["bytes", "mode", "format", "instruction", "expression", "function", "graph"]),
     (&["schedule"], &["ncnnc_targets", "instruction", "format", "expression", "kernel", "graph", "plan"]),
-    (&["emit"], &["ncnnc_targets", "diagnostic", "instruction", "format", "kernel"]),
+    (&["emit"], &["ncnnc_targets", "bytes", "diagnostic", "instruction", "format", "kernel"]),
     (
         &["compile"],
         &[
@@ -53,10 +55,13 @@ const MODULES: &Layers = &[
             "schedule",
         ],
     ),
-    (&["lock"], &["diagnostic", "mode", "precision", "plan", "compile"]),
-    (&["verify"], &["diagnostic", "mode", "precision", "ncnn", "graph", "ops", "passes", "plan", "compile", "lock"]),
-    (&["door"], &["ncnnc_targets", "diagnostic", "format", "graph", "plan", "emit", "compile", "lock"]),
-    (&["build"], &["ncnnc_targets", "diagnostic", "mode", "format", "precision", "ops", "compile", "door"]),
+    (&["lock"], &["diagnostic", "mode", "budget", "precision", "plan", "compile"]),
+    (
+        &["verify"],
+        &["diagnostic", "mode", "budget", "precision", "ncnn", "graph", "ops", "passes", "plan", "compile", "lock"],
+    ),
+    (&["door"], &["ncnnc_targets", "diagnostic", "budget", "format", "graph", "plan", "emit", "compile", "lock"]),
+    (&["build"], &["ncnnc_targets", "diagnostic", "mode", "budget", "format", "precision", "ops", "compile", "door"]),
 ];
 
 /// What a table lets a name use; nothing when the name isn't there.

@@ -1,5 +1,6 @@
 //! What a verification measures: by hand on the smallest model, and the case the project was founded on.
 
+use ncnnc_compiler::budget::Budget;
 use ncnnc_compiler::compile::{File, Options};
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::mode::Mode;
@@ -37,7 +38,7 @@ fn sum() -> Subject {
     subject(SUM.as_bytes(), &weights, None, &Options::default())
 }
 
-fn measured(subject: &Subject, samples: &Samples, max_error: Option<f64>) -> Report {
+fn measured(subject: &Subject, samples: &Samples, max_error: Option<Budget>) -> Report {
     verify(subject, samples, max_error, &mut |_| {})
 }
 
@@ -109,7 +110,7 @@ fn figures_by_hand() {
     assert_eq!(report.causes[0].moves, error);
     assert_eq!(report.verdict.tolerance, 8.9e-8);
     assert!(report.verdict.passed);
-    assert!(!measured(&subject, &samples, Some(1e-9)).verdict.passed);
+    assert!(!measured(&subject, &samples, Some(Budget::Absolute(1e-9))).verdict.passed);
 }
 
 /// A report small enough to be read whole.
@@ -203,7 +204,7 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn wide_constants_need_no_excuse() {
     let (subject, samples) = digits("fp32", None, Mode::Fast);
-    let report = measured(&subject, &samples, Some(1e-5));
+    let report = measured(&subject, &samples, Some(Budget::Absolute(1e-5)));
     println!("{}", text(&report));
     assert!(report.verdict.passed, "{}", report.verdict.text);
     let (plan, ncnn) = (from_reference(&report, Contender::Plan), from_reference(&report, Contender::NcnnX86));
@@ -220,7 +221,7 @@ fn wide_constants_need_no_excuse() {
 #[test]
 fn narrow_constants_are_found_out() {
     let (subject, samples) = digits("fp16", Some("fp32"), Mode::Strict);
-    let known = measured(&subject, &samples, Some(1e-5));
+    let known = measured(&subject, &samples, Some(Budget::Absolute(1e-5)));
     println!("{}", text(&known));
     assert!(!known.verdict.passed, "{}", known.verdict.text);
     let error = from_reference(&known, Contender::Plan).max_abs;
@@ -253,7 +254,7 @@ fn an_image_network_tells_the_same_story() {
         let subject = subject(&param, &weights, original.as_deref(), &options);
         let samples = Samples::given(&subject, &[("in0".to_string(), values("resnet18_in.npy"))]).expect("an image");
         let samples = samples.expecting(&subject, "out0", &values("resnet18_out.npy")).expect("an answer");
-        let report = measured(&subject, &samples, Some(1e-4));
+        let report = measured(&subject, &samples, Some(Budget::Absolute(1e-4)));
         println!("{}", text(&report));
         report
     };
@@ -281,6 +282,20 @@ fn storage_is_told_from_rounding() {
     let lines: Vec<&str> = report.advice.iter().filter_map(|advice| advice.macro_line.as_deref()).collect();
     assert!(lines.iter().any(|line| line.starts_with("precision(") && line.ends_with(") = f32;")), "{lines:?}");
     assert_eq!(report.options, "numerics = fast; precision = bf16");
+}
+
+#[test]
+fn layers_that_an_error_comes_from_are_named() {
+    let (subject, samples) = digits_stored("fp32", None, Mode::Fast, Precision::of_all(Format::Bf16));
+    let within = |budget| measured(&subject, &samples, Some(budget));
+    assert!(within(Budget::Absolute(1.0)).layers.iter().all(|layer| layer.moves.is_none()), "nobody needs to know");
+    let report = within(Budget::Absolute(1e-4));
+    assert!(report.verdict.text.contains("the layers that contribute most: `conv"), "{}", report.verdict.text);
+    let moves: Vec<f64> = report.layers.iter().filter_map(|layer| layer.moves).collect();
+    let error = report.outputs[0].contenders[0].from_definition.as_ref().expect("it has one").figures.max_abs;
+    // Errors of independent roundings add as squares do.
+    let together = moves.iter().map(|moves| moves * moves).sum::<f64>().sqrt();
+    assert!(together > error / 3.0 && together < error * 3.0, "{moves:?} make {together:e}, not {error:e}");
 }
 
 #[test]

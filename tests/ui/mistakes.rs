@@ -12,7 +12,7 @@ mod calls {
         input in1: [3, two];
         precision = half;
         precision("fc") = int8;
-        max_error = 1e-3;
+        max_error = none;
         numerics = compensated;
         weights = models/tiny.bin;
         output out0 out1;
@@ -72,6 +72,15 @@ mod misfits {
 }
 
 mod locks {
+    ncnnc::include_model! {
+        struct Unrecorded = "models/tiny.param";
+        max_error = 0.1%;
+    }
+    ncnnc::include_model! {
+        struct Inaccurate = "models/rounded.param";
+        lock = "models/rounded.precision.lock";
+        max_error = 170dB;
+    }
     ncnnc::include_model! {
         struct Other = "models/tiny.param";
         lock = "models/tiny.precision.lock";

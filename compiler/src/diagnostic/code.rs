@@ -108,9 +108,9 @@ pub const CODES: &[Explanation] = &[
         "A tensor, or all of them together, would hold more than 2^31 elements, or a layer would take more steps than a \
          computer does in a day. Most often a parameter or the shape of an input is wrong."),
     line(Code::Precision, "N401", "the precision isn't what was asked for, or what was recorded",
-        "An output is further from its reference than `--max-error` allows, or is no number where the reference is one; or \
-         what `MODEL.precision.lock` recorded is no longer so: another model, other options, other bits, a larger error. The \
-         report of `ncnnc verify` says which layer and which cause. When the change is wanted, `ncnnc accept` takes it \
+        "An output is further from its reference than `--max-error` or `max_error` allows, or is no number where the reference \
+         is one; or what `MODEL.precision.lock` recorded is no longer so: another model, other options, other bits, a \
+         larger error. The report of `ncnnc verify` says which layer and which cause. When the change is wanted, `ncnnc accept` takes it \
          into the lock."),
     line(Code::Defect, "N901", "the compiler has a defect",
         "Whatever a model is, it is compiled or refused with a reason; the compiler should never stop in its midst. Please \

@@ -1,6 +1,7 @@
 //! The verdict on a measurement, and what to do about it.
 
 use super::report::{Advice, CauseKind, Contender, Distance, LayerReport, OutputReport, Report};
+use crate::budget::{Budget, OutputError};
 
 /// A cause is named when switching it off moves the outputs by this share of the error in question: the causes add up by
 /// their largest parts, not exactly.
@@ -12,8 +13,12 @@ const MARGIN: f64 = 1.5;
 /// Layers that are named as the ones to store wider.
 const MOST_LAYERS: usize = 2;
 
+/// Layers that are named as the ones that an error comes from, and the least share of it that is worth naming.
+const MOST_SOURCES: usize = 3;
+const LEAST_SHARE: f64 = 0.1;
+
 /// Completes a report by its verdict, advice and warnings.
-pub(super) fn judge(report: &mut Report, max_error: Option<f64>) {
+pub(super) fn judge(report: &mut Report, max_error: Option<Budget>) {
     if report.inputs.random_seed.is_some() {
         report
             .warnings
@@ -22,10 +27,31 @@ pub(super) fn judge(report: &mut Report, max_error: Option<f64>) {
     let worst = Worst::of(report);
     report.verdict.tolerance = rounded_up(worst.error * MARGIN);
     report.verdict.relative_tolerance = rounded_up(worst.relative * MARGIN);
-    let over = max_error.is_some_and(|limit| worst.error > limit);
-    report.verdict.passed = worst.mismatched == 0 && !over;
-    report.verdict.text = text(report, &worst, max_error);
+    let excess = max_error.and_then(|budget| budget.excess(&errors(report)));
+    report.verdict.passed = worst.mismatched == 0 && excess.is_none();
+    report.verdict.text = text(report, &worst, excess);
     report.advice = advice(report, &worst);
+}
+
+/// How far the plan is from what each output is held to: the user's reference if there is one for it, else the definition.
+pub(super) fn errors(report: &Report) -> Vec<OutputError> {
+    let held = |output| {
+        distance(output, Contender::Plan, true).or_else(|| distance(output, Contender::Plan, false)).map(error(output))
+    };
+    report.outputs.iter().filter_map(held).collect()
+}
+
+/// How far the plan is from the definition.
+pub(super) fn own_errors(report: &Report) -> Vec<OutputError> {
+    let own = |output| distance(output, Contender::Plan, false).map(error(output));
+    report.outputs.iter().filter_map(own).collect()
+}
+
+fn error(output: &OutputReport) -> impl Fn(&Distance) -> OutputError {
+    |Distance { figures, .. }| match figures.mismatched {
+        0 => OutputError::new(&output.name, figures.max_abs, figures.largest, figures.snr_db),
+        _ => OutputError::no_number(&output.name),
+    }
 }
 
 /// The outputs' largest errors.
@@ -86,7 +112,7 @@ pub(super) fn distance(output: &OutputReport, contender: Contender, from_referen
 }
 
 /// One line.
-fn text(report: &Report, worst: &Worst, max_error: Option<f64>) -> String {
+fn text(report: &Report, worst: &Worst, excess: Option<String>) -> String {
     if worst.mismatched > 0 {
         return format!("{} values are infinite or no numbers where the reference has numbers", worst.mismatched);
     }
@@ -110,10 +136,22 @@ fn text(report: &Report, worst: &Worst, max_error: Option<f64>) -> String {
     } else if let Some(cause) = report.causes.first().filter(|cause| cause.moves > 0.0 && worst.error > 0.0) {
         text += &format!("; most of it by {}", cause.cause.text());
     }
-    if let Some(limit) = max_error.filter(|limit| worst.error > *limit) {
-        text += &format!("; more than the {limit:.1e} allowed");
+    if let Some(excess) = excess {
+        text += &format!("; {excess}{}", sources(report, worst));
     }
     text
+}
+
+/// The layers that the error comes from, as the end of a sentence.
+fn sources(report: &Report, worst: &Worst) -> String {
+    let moves = |layer: &&LayerReport| layer.moves.unwrap_or_default();
+    let mut layers: Vec<&LayerReport> =
+        report.layers.iter().filter(|layer| moves(layer) > worst.error * LEAST_SHARE).collect();
+    layers.sort_by(|a, b| moves(b).total_cmp(&moves(a)));
+    layers.truncate(MOST_SOURCES);
+    let names: Vec<String> =
+        layers.iter().map(|layer| format!("`{}` ({:.1e} alone)", layer.layers.join(" + "), moves(layer))).collect();
+    if names.is_empty() { String::new() } else { format!("; the layers that contribute most: {}", names.join(", ")) }
 }
 
 fn cause(report: &Report, kind: CauseKind) -> Option<f64> {

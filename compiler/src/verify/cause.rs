@@ -104,7 +104,7 @@ impl Switch {
 }
 
 /// The largest difference between outputs.
-fn distance(got: &Outputs, want: &Outputs) -> f64 {
+pub(super) fn distance(got: &Outputs, want: &Outputs) -> f64 {
     let mut errors = Errors::default();
     got.iter().zip(want).for_each(|(got, want)| errors.add_all(got, want));
     errors.figures().max_abs

@@ -1,6 +1,7 @@
 //! The measurement itself: sample by sample, row by row.
 
-use super::cause::{Outputs, Switch};
+use super::cause::{Outputs, Switch, distance};
+use super::contribution;
 use super::figures::{Agreement, Errors, HalfRange, largest};
 use super::narrowed::Narrowed;
 use super::report::{
@@ -10,6 +11,7 @@ use super::rows::{Pair, Row, rows};
 use super::samples::{Origin, Samples};
 use super::subject::{Subject, hash_words};
 use super::{advice, report};
+use crate::budget::Budget;
 use crate::graph::{Element, Graph, Operation, TensorId};
 use crate::lock::{hash_bytes, plan_hash};
 use crate::ncnn::Storage;
@@ -30,21 +32,54 @@ pub struct Progress {
     pub doing: &'static str,
 }
 
-/// Measures a model. `max_error` is the largest difference that the user accepts, from their reference if there is one.
+/// The least exact steps, of which it is found out what they do to the outputs where their error is too large.
+const MOST_SOURCES: usize = 8;
+
+/// Measures a model. `max_error` is how far an output may be from the user's reference, or from the definition where there
+/// is none for it.
 pub fn verify(
     subject: &Subject,
     samples: &Samples,
-    max_error: Option<f64>,
+    max_error: Option<Budget>,
     progress: &mut dyn FnMut(Progress),
 ) -> Report {
-    let rows = rows(&subject.plan, &subject.definition);
-    let mut measured = Measured::new(subject, rows);
+    let mut measured = Measured::new(subject, rows(&subject.plan, &subject.definition));
     for (sample, inputs) in samples.inputs.iter().enumerate() {
-        let steps = measured.rows.len() + 4 + measured.switches.len();
+        let steps = measured.rows.len() + 3 + measured.switches.len();
         let mut tell = |step, doing| progress(Progress { sample, samples: samples.inputs.len(), step, steps, doing });
         measured.add(subject, samples, sample, inputs, &mut tell);
     }
-    measured.report(subject, samples, max_error)
+    let worst = measured.worst.map(|(_, sample)| sample);
+    let mut report = measured.report(subject, samples);
+    let excess = max_error.and_then(|budget| budget.excess(&advice::errors(&report)));
+    if let (Some(_), Some(sample)) = (excess, worst) {
+        let last = samples.inputs.len() - 1;
+        let mut tell = |step, doing| {
+            progress(Progress { sample: last, samples: last + 1, step, steps: MOST_SOURCES, doing });
+        };
+        find_sources(subject, &samples.inputs[sample], &mut report, &mut tell);
+    }
+    advice::judge(&mut report, max_error);
+    report
+}
+
+/// Finds out what the least exact steps do to the outputs of a sample.
+fn find_sources(
+    subject: &Subject,
+    inputs: &[Vec<u32>],
+    report: &mut Report,
+    tell: &mut dyn FnMut(usize, &'static str),
+) {
+    let traces = Traces::new(subject, inputs);
+    let rows = rows(&subject.plan, &subject.definition);
+    let snr = |at: &usize| report.layers[*at].local.snr_db.unwrap_or(f64::INFINITY);
+    let mut least: Vec<usize> = (0..rows.len()).filter(|at| snr(at).is_finite()).collect();
+    least.sort_by(|a, b| snr(a).total_cmp(&snr(b)));
+    least.truncate(MOST_SOURCES);
+    for (step, at) in least.into_iter().enumerate() {
+        tell(step, "which layers the error comes from");
+        report.layers[at].moves = Some(contribution::moves(subject, &rows[at], &traces));
+    }
 }
 
 /// What has come together so far.
@@ -54,6 +89,8 @@ struct Measured {
     switches: Vec<Switch>,
     x86: Narrowed,
     arm: Narrowed,
+    /// The sample whose outputs are the furthest from the definition, and how far.
+    worst: Option<(f64, usize)>,
 }
 
 struct MeasuredRow {
@@ -79,9 +116,15 @@ struct MeasuredContender {
 }
 
 /// The whole plan and the whole definition, carried out.
-struct Traces<'a> {
-    plan: Interpreter<'a, Words>,
-    definition: Interpreter<'a, Reals>,
+pub(super) struct Traces<'a> {
+    pub plan: Interpreter<'a, Words>,
+    pub definition: Interpreter<'a, Reals>,
+}
+
+impl<'a> Traces<'a> {
+    fn new(subject: &'a Subject, inputs: &[Vec<u32>]) -> Self {
+        Self { plan: traced::<Words>(&subject.plan, inputs), definition: traced::<Reals>(&subject.definition, inputs) }
+    }
 }
 
 impl Measured {
@@ -101,6 +144,7 @@ impl Measured {
             switches: Switch::all(subject),
             x86: Narrowed::x86(subject),
             arm: Narrowed::arm(subject),
+            worst: None,
         }
     }
 
@@ -112,21 +156,23 @@ impl Measured {
         inputs: &[Vec<u32>],
         tell: &mut dyn FnMut(usize, &'static str),
     ) {
-        tell(0, "the definition in f64");
-        let definition = traced::<Reals>(&subject.definition, inputs);
-        tell(1, "the plan");
-        let traces = Traces { plan: traced::<Words>(&subject.plan, inputs), definition };
+        tell(0, "the definition in f64, and the plan");
+        let traces = Traces::new(subject, inputs);
         for (at, row) in self.rows.iter_mut().enumerate() {
-            tell(2 + at, "each layer alone");
+            tell(1 + at, "each layer alone");
             row.add(subject, &traces);
         }
-        let after = 2 + self.rows.len();
+        let after = 1 + self.rows.len();
         let outputs = |interpreter: &Interpreter<Reals>| -> Outputs {
             (0..self.outputs.len()).map(|output| interpreter.output(output).1).collect()
         };
         let definition = outputs(&traces.definition);
         let words: Vec<Vec<u32>> = (0..self.outputs.len()).map(|output| traces.plan.output(output).1).collect();
         let plan: Outputs = words.iter().map(|words| floats(words)).collect();
+        let error = distance(&plan, &definition);
+        if self.worst.is_none_or(|(worst, _)| error > worst) {
+            self.worst = Some((error, sample));
+        }
         for (output, words) in self.outputs.iter_mut().zip(&words) {
             output.words.push(hash_words(words.iter()));
         }
@@ -155,12 +201,12 @@ impl Measured {
             }
         }
         for (at, switch) in self.switches.iter_mut().enumerate() {
-            tell(after + 2 + at, "one cause at a time");
+            tell(after + 1 + at, "one cause at a time");
             switch.measure(subject, inputs, &plan, &definition);
         }
     }
 
-    fn report(self, subject: &Subject, samples: &Samples, max_error: Option<f64>) -> Report {
+    fn report(self, subject: &Subject, samples: &Samples) -> Report {
         let random_seed = match samples.origin {
             Origin::Given => None,
             Origin::Random(seed) => Some(seed),
@@ -168,7 +214,7 @@ impl Measured {
         let mut causes: Vec<report::Cause> = self.switches.into_iter().map(Switch::report).collect();
         causes.sort_by(|a, b| b.moves.total_cmp(&a.moves));
         let outputs = self.outputs.into_iter().enumerate().map(|(at, output)| output.report(subject, samples, at));
-        let mut report = Report {
+        Report {
             format: report::FORMAT,
             model: subject.name.clone(),
             model_hash: subject.hash.clone(),
@@ -181,9 +227,7 @@ impl Measured {
             causes,
             advice: Vec::new(),
             warnings: subject.warnings.iter().map(ToString::to_string).collect(),
-        };
-        advice::judge(&mut report, max_error);
-        report
+        }
     }
 }
 
@@ -200,13 +244,13 @@ fn floats(words: &[u32]) -> Vec<f64> {
 }
 
 /// The words of a tensor as the numbers they are.
-fn numbers(graph: &Graph, id: TensorId, words: &[u32]) -> Vec<f64> {
+pub(super) fn numbers(graph: &Graph, id: TensorId, words: &[u32]) -> Vec<f64> {
     let element = graph.tensor(id).element;
     words.iter().map(|word| Reals::read(*word, element)).collect()
 }
 
 /// Numbers as the words next to them.
-fn nearest(values: &[f64], element: Element) -> Vec<u32> {
+pub(super) fn nearest(values: &[f64], element: Element) -> Vec<u32> {
     let word = |value: &f64| match element {
         Element::F32 => (*value as f32).to_bits(),
         Element::I32 => (*value as i32).cast_unsigned(),
@@ -225,7 +269,7 @@ impl Row {
 }
 
 /// Carries out some operations of a plan, given the words of what they read.
-fn alone<'a, A: Arithmetic>(
+pub(super) fn alone<'a, A: Arithmetic>(
     plan: &'a Plan,
     operations: &[usize],
     inputs: &[(TensorId, Vec<u32>)],
@@ -294,6 +338,7 @@ impl MeasuredRow {
             stored_in_plan: formats.map(|format| format.text().to_string()),
             local_ulps: ulp_classes(&self.local),
             local_by_magnitude: magnitude_classes(&self.local),
+            moves: None,
             hash: hash_bytes(self.words.iter().map(String::as_bytes)),
         }
     }

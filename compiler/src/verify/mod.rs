@@ -10,6 +10,7 @@
 
 mod advice;
 mod cause;
+mod contribution;
 mod figures;
 mod history;
 mod html;

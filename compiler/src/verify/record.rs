@@ -4,9 +4,10 @@
 //! two records reads line by line. Figures have three digits; bits are held by hashes. Nothing in it depends on a target or
 //! a machine.
 
-use super::advice::distance;
+use super::advice::{distance, own_errors};
 use super::figures::Figures;
 use super::report::{Contender, Report};
+use crate::budget::OutputError;
 use crate::diagnostic::Diagnostic;
 use crate::lock::{Head, not_a_lock};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,7 @@ impl Record {
             plan: report.plan_hash.clone(),
             samples: report.inputs.samples,
             inputs: report.inputs.hash.clone(),
+            errors: own_errors(report).iter().map(OutputError::promised).collect(),
         };
         let line = |of, name: String, whole: &Figures, bits: &String| Line {
             of,

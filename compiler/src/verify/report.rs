@@ -93,6 +93,10 @@ pub struct LayerReport {
     pub local_ulps: Vec<UlpClass>,
     /// The local error by the magnitude of the value.
     pub local_by_magnitude: Vec<MagnitudeClass>,
+    /// How far the outputs move, at most, when this step alone is computed as planned and everything else by its definition,
+    /// in the sample with the largest error; only known of the least exact steps, and where the error is too large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moves: Option<f64>,
     /// The hash of what it computes for all samples in the run of the whole plan.
     pub hash: String,
 }

@@ -5,13 +5,17 @@ use crate::machine::MachineArguments;
 use crate::model::ShapedModelArguments;
 use crate::output::Files;
 use crate::progress::Progress;
+use crate::samples::InputArguments;
+use crate::verify::{measured, refusal};
 use clap::ValueEnum;
+use ncnnc_compiler::budget::Budget;
 use ncnnc_compiler::build::type_name;
 use ncnnc_compiler::compile::{Compiled, compile, hash};
 use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::door::{content_hash, facts};
 use ncnnc_compiler::emit::object::{self, Network, Platform, Triple};
 use ncnnc_compiler::emit::rust::{self, Module};
+use ncnnc_compiler::verify::Subject;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use std::path::{Path, PathBuf};
@@ -23,6 +27,7 @@ use target_lexicon::Environment;
   ncnnc compile resnet18.param --target aarch64-linux-android -o build/resnet18.o
   ncnnc compile resnet18.param --emit staticlib,header --target x86_64-pc-windows-msvc -o resnet18.lib
   ncnnc compile resnet18.param --target-cpu x86-64-v3 --weights extern
+  ncnnc compile resnet18.param --precision f16 --max-error 0.1% --inputs images/
   ncnnc compile resnet18.param --emit rust -o src/resnet18.rs
   ncnnc compile resnet18.param --emit asm -o - | less
 
@@ -42,6 +47,15 @@ pub struct Arguments {
     /// The model's name in code [default: that of the param file]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Writes nothing unless every output is this near to its definition in 64-bit floats, measured on --inputs: a
+    /// difference (1e-3), a share of the output's largest value (0.1%), or the least ratio of signal to noise (60dB)
+    #[arg(long, value_name = "ERROR", value_parser = Budget::parse, requires = "inputs")]
+    max_error: Option<Budget>,
+    #[command(flatten)]
+    inputs: InputArguments,
+    /// Measures the first N samples only
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "inputs")]
+    samples: Option<u32>,
     /// The file to write, or a folder; the first kind gets this name, other kinds their own endings; `-` is the standard
     /// output
     #[arg(short = 'o', value_name = "OUT", default_value = ".")]
@@ -85,6 +99,13 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let options = arguments.model.options();
     let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
+    if let Some(max_error) = arguments.max_error {
+        let subject = Subject::new(model.param(), model.weights(), None, &options)?;
+        let samples = arguments.inputs.read(&subject, arguments.samples.map(|samples| samples as usize))?;
+        if let Some(refusal) = refusal(&measured(&subject, &samples, Some(max_error), &progress)) {
+            return Err(refusal.hint("`ncnnc verify` with the same options shows each layer, and what to do").into());
+        }
+    }
     let hash = hash(model.param(), model.weights(), &options);
     let network = Network::new(&name, &compiled.programs, hash, arguments.weights.of_object())?;
     let mut kinds = arguments.emit.clone();

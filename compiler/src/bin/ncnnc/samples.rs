@@ -1,4 +1,4 @@
-//! What `ncnnc verify` feeds a model with and holds it to, from files and folders of them.
+//! What a model is fed with and held to when it is measured, from files and folders of them.
 
 use crate::model;
 use crate::npy::{self, Tensor};
@@ -8,12 +8,19 @@ use ncnnc_compiler::verify::{Samples, Subject};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The samples.
+/// The inputs.
 #[derive(Args)]
-pub struct SampleArguments {
+pub struct InputArguments {
     /// Values for an input: a .npy file with one sample or several, or a folder of such files; can be given several times
     #[arg(long, value_name = "[NAME=]PATH", value_parser = named)]
     inputs: Vec<Named>,
+}
+
+/// The samples.
+#[derive(Args)]
+pub struct SampleArguments {
+    #[command(flatten)]
+    given: InputArguments,
     /// What an output is elsewhere (PyTorch, ONNX), for the same samples in the same order
     #[arg(long = "reference", value_name = "[NAME=]PATH", value_parser = named, requires = "inputs")]
     references: Vec<Named>,
@@ -43,6 +50,20 @@ fn named(text: &str) -> Result<Named, String> {
 /// Random samples, where nobody says how many: a look, not a measurement.
 const FEW: usize = 3;
 
+impl InputArguments {
+    /// Reads the first samples, `most` at most, or all.
+    ///
+    /// # Errors
+    /// Every file that can't be read or doesn't fit the model.
+    pub fn read(&self, subject: &Subject, most: Option<usize>) -> Result<Samples, Vec<Diagnostic>> {
+        Samples::given(subject, &self.columns(subject, most)?)
+    }
+
+    fn columns(&self, subject: &Subject, most: Option<usize>) -> Result<Vec<(String, Vec<f32>)>, Vec<Diagnostic>> {
+        columns("input", &self.inputs, &subject.inputs(), most)
+    }
+}
+
 impl SampleArguments {
     /// Reads everything.
     ///
@@ -50,10 +71,10 @@ impl SampleArguments {
     /// Every file that can't be read or doesn't fit the model.
     pub fn read(&self, subject: &Subject) -> Result<Samples, Vec<Diagnostic>> {
         let most = self.samples.map(|samples| samples as usize);
-        if self.inputs.is_empty() {
+        if self.given.inputs.is_empty() {
             return Ok(Samples::random(subject, most.unwrap_or(FEW), self.seed));
         }
-        let inputs = columns("input", &self.inputs, &subject.inputs(), most);
+        let inputs = self.given.columns(subject, most);
         let references = columns("output", &self.references, &subject.outputs(), most);
         let labels = self.labels.as_deref().map(|path| labels(path, most)).transpose();
         let (inputs, references, labels) = match (inputs, references, labels) {

@@ -6,9 +6,10 @@ use crate::model::{self, ShapedModelArguments};
 use crate::output::Files;
 use crate::progress::Progress;
 use crate::samples::SampleArguments;
+use ncnnc_compiler::budget::Budget;
 use ncnnc_compiler::compile::File;
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
-use ncnnc_compiler::verify::{Record, Report, Subject, html, json, text, verify};
+use ncnnc_compiler::verify::{Record, Report, Samples, Subject, html, json, text, verify};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
   ncnnc verify model.param --inputs calibration/ --reference pytorch.npy --max-error 1e-4
   ncnnc verify model.param --inputs a=a.npy --inputs b=b.npy --reference out0=out0.npy
   ncnnc verify model.param --inputs images/ --precision f16 --precision 'fc*=f32' --report report.html
+  ncnnc verify model.param --inputs images/ --precision f16 --max-error 0.1%
   ncnnc verify model.param --inputs images/ --record
   ncnnc verify model.param --inputs images/ --locked      (in CI)
 
@@ -49,9 +51,10 @@ pub struct Arguments {
 pub struct MeasurementArguments {
     #[command(flatten)]
     samples: SampleArguments,
-    /// The largest difference that is accepted: from the references, or without them from the definition
-    #[arg(long, value_name = "ERROR", value_parser = error)]
-    max_error: Option<f64>,
+    /// The largest error of an output that is accepted, from its reference, or without one from the definition: a
+    /// difference (1e-3), a share of the output's largest value (0.1%), or the least ratio of signal to noise (60dB)
+    #[arg(long, value_name = "ERROR", value_parser = Budget::parse)]
+    max_error: Option<Budget>,
     /// Writes the report to a file as well, a page for .html, data for .json, else text; can be given several times
     #[arg(long = "report", value_name = "FILE")]
     reports: Vec<PathBuf>,
@@ -68,11 +71,6 @@ pub enum Purpose {
     Record,
     /// It is held to a record.
     Hold,
-}
-
-fn error(text: &str) -> Result<f64, String> {
-    let error = text.parse::<f64>().ok().filter(|error| *error >= 0.0);
-    error.ok_or_else(|| "an error is a number from 0 on, such as 1e-4".to_string())
 }
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
@@ -119,11 +117,7 @@ impl MeasurementArguments {
             lock.accept(&record, &mut written)?;
         }
         written.write(files)?;
-        let mut problems = Vec::new();
-        if !report.verdict.passed {
-            let message = format!("the precision isn't what was asked for: {}", report.verdict.text);
-            problems.push(Diagnostic::error(message).code(Code::Precision));
-        }
+        let mut problems: Vec<Diagnostic> = refusal(&report).into_iter().collect();
         if !differences.is_empty() {
             problems.push(differing(&differences, &lock, param));
         }
@@ -138,12 +132,23 @@ impl MeasurementArguments {
         let progress = Progress::start(console, "reading".into());
         let subject = subject()?;
         let samples = self.samples.read(&subject)?;
-        Ok(verify(&subject, &samples, self.max_error, &mut |at| {
-            let whole = (at.samples * at.steps) as f64;
-            let what = format!("sample {} of {}: {}", at.sample + 1, at.samples, at.doing);
-            progress.at((at.sample * at.steps + at.step) as f64 / whole, what);
-        }))
+        Ok(measured(&subject, &samples, self.max_error, &progress))
     }
+}
+
+/// Measures a model, and shows how far that is.
+pub fn measured(subject: &Subject, samples: &Samples, max_error: Option<Budget>, progress: &Progress) -> Report {
+    verify(subject, samples, max_error, &mut |at| {
+        let whole = (at.samples * at.steps) as f64;
+        let what = format!("sample {} of {}: {}", at.sample + 1, at.samples, at.doing);
+        progress.at((at.sample * at.steps + at.step) as f64 / whole, what);
+    })
+}
+
+/// That the precision isn't as it should be, if so.
+pub fn refusal(report: &Report) -> Option<Diagnostic> {
+    let problem = || format!("the precision isn't what was asked for: {}", report.verdict.text);
+    (!report.verdict.passed).then(|| Diagnostic::error(problem()).code(Code::Precision))
 }
 
 /// The report in the form that the file's ending asks for.
