@@ -272,8 +272,10 @@ fn hard() -> Vec<(String, String)> {
     };
     let one_name = (0..2000).map(|i| format!("MemoryData same 0 1 m{i} 0=1")).collect();
     vec![
-        model("a chain of 1000 ReLUs", chain("ReLU", 1000, "")),
-        model("a chain of 200 GELUs", chain("GELU", 200, "")),
+        model("a chain of 3000 ReLUs", chain("ReLU", 3000, "")),
+        model("a chain of 2000 GELUs", chain("GELU", 2000, "")),
+        model("a chain of 2000 softmaxes", chain("Softmax", 2000, "0=0")),
+        model("a chain of 2000 layer norms", chain("LayerNorm", 2000, "0=8 2=0")),
         model("a chain of 300 poolings", chain("Pooling", 300, "1=3 3=1 5=1")),
         model("a chain of 400 permutations", chain("Permute", 400, "0=3")),
         model("60 sums of equal parts", doubled("BinaryOp", 60)),

@@ -9,7 +9,7 @@ use super::fuse::fused;
 use super::operands::renumbered;
 use super::uses::{Uses, nest_at};
 use crate::expression::{Expression, Node, NodeId};
-use crate::graph::{Access, Combine, Element, Graph, Index, Nest, Operation, Source};
+use crate::graph::{Access, Combine, Element, Graph, Index, Nest, Source};
 use crate::instruction::Instruction;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,18 +17,15 @@ use std::sync::Arc;
 /// Folds until nothing is left to fold.
 pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     let mut changes = Vec::new();
-    let mut at = 0;
-    while at < graph.operations.len() {
-        let Some((producer, fold)) = fold_at(graph, at) else {
-            at += 1;
-            continue;
-        };
+    let mut uses = Uses::of(graph);
+    for at in 0..graph.operations.len() {
+        let Some((producer, fold)) = fold_at(graph, &uses, at) else { continue };
         let producer_name = graph.operations[producer].name();
         changes.push(format!("{} folded into the constants of {producer_name}", graph.operations[at].name()));
         let nest = fold.apply(graph);
-        graph.operations[at] = Operation::Nest(nest);
-        graph.operations.remove(producer);
+        uses.merge(graph, [producer, at], nest);
     }
+    uses.drop_merged(graph);
     changes
 }
 
@@ -75,9 +72,8 @@ impl Fold {
 }
 
 /// The contraction that the element-wise nest at a position folds into, and how.
-fn fold_at(graph: &Graph, at: usize) -> Option<(usize, Fold)> {
+fn fold_at(graph: &Graph, uses: &Uses, at: usize) -> Option<(usize, Fold)> {
     let map = nest_at(graph, at).filter(|nest| nest.reduction.is_none())?;
-    let uses = Uses::of(graph);
     let mut producers = map.reads.iter().filter_map(|access| uses.private_writer(access.tensor));
     let producer = producers.find(|producer| nest_at(graph, *producer).is_some_and(|nest| is_bare(graph, nest)))?;
     // The two as one nest tell which constants the map reads in which of the contraction's loops.

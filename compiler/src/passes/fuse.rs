@@ -7,38 +7,41 @@ use super::accesses::{Linear, Sum, extents, substitute};
 use super::operands::{merge_equal_reads, renumbered};
 use super::uses::{Uses, nest_at};
 use crate::expression::Expression;
-use crate::graph::{Access, Graph, Nest, Operation, Outside, TensorId};
+use crate::graph::{Access, Graph, Nest, Outside, TensorId};
+
+/// Nodes of a store up to which more is fused into it: those of a few layers. Every step over a store would take longer
+/// the longer it is, and the results of a hundred layers in a row fit no registers.
+const LONGEST: usize = 64;
 
 /// Fuses until nothing is left to fuse.
 pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     let mut changes = Vec::new();
-    let mut at = 0;
-    while at < graph.operations.len() {
-        match fuse_at(graph, at) {
-            Some((producer, fused)) => {
-                let producer_name = graph.operations[producer].name();
-                changes.push(format!("{} fused into {producer_name}", graph.operations[at].name()));
-                graph.operations[at] = Operation::Nest(fused);
-                graph.operations.remove(producer);
-                // The same place holds the fused nest's successor now; look at the fused nest again.
-                at -= 1;
-            }
-            None => at += 1,
+    let mut uses = Uses::of(graph);
+    for at in 0..graph.operations.len() {
+        // What has been fused may go on to be fused with what else it reads.
+        while let Some((producer, fused)) = fuse_at(graph, &uses, at) {
+            let producer_name = graph.operations[producer].name();
+            changes.push(format!("{} fused into {producer_name}", graph.operations[at].name()));
+            uses.merge(graph, [producer, at], fused);
         }
     }
+    uses.drop_merged(graph);
     changes
 }
 
 /// The producer that an element-wise nest can be fused with, and the two as one nest.
-fn fuse_at(graph: &Graph, at: usize) -> Option<(usize, Nest)> {
+fn fuse_at(graph: &Graph, uses: &Uses, at: usize) -> Option<(usize, Nest)> {
     let map = nest_at(graph, at).filter(|nest| nest.reduction.is_none())?;
-    let uses = Uses::of(graph);
     let mut producers: Vec<usize> =
         map.reads.iter().filter_map(|access| uses.private_writer(access.tensor)).filter(|p| *p < at).collect();
     producers.sort_unstable();
     producers.dedup();
     // The latest first: what it reads has lived longest already.
-    producers.iter().rev().find_map(|producer| Some((*producer, fused(nest_at(graph, *producer)?, map)?)))
+    producers.iter().rev().find_map(|producer| {
+        let nest =
+            nest_at(graph, *producer).filter(|nest| nest.store.nodes.len() + map.store.nodes.len() <= LONGEST)?;
+        Some((*producer, fused(nest, map)?))
+    })
 }
 
 /// `map` and the nest that makes one of its operands as one nest, if the map reads exactly what an iteration makes.
