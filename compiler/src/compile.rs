@@ -79,7 +79,7 @@ pub fn plan(
     options: &Options,
     rewriting: Mode,
 ) -> Result<(Plan, Vec<Change>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut model = ncnn::read_param(param.path, param.bytes)?;
+    let mut model = ops::read_param(param.path, param.bytes, &options.custom)?;
     check_options(&model, options)?;
     ops::custom::check(&model, &options.custom)?;
     ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;

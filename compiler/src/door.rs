@@ -10,6 +10,7 @@ use crate::emit::rust::{Module, Weights, emit, pack};
 use crate::format::Format;
 use crate::graph::{Combine, Nest, Operation, Source};
 use crate::lock;
+use crate::ops;
 use crate::plan::Plan;
 use ncnnc_targets::Target;
 use proc_macro2::{Ident, TokenStream};
@@ -108,7 +109,12 @@ impl Request {
             (Ok(weights_bytes), Ok(lock_bytes)) => {
                 Ok(Files { param: param_path, weights: weights_path, lock, param_bytes, weights_bytes, lock_bytes })
             }
-            (weights, lock) => Err([weights.err(), lock.err()].into_iter().flatten().collect()),
+            (weights, lock) => {
+                let mut problems: Vec<Diagnostic> = [weights.err(), lock.err()].into_iter().flatten().collect();
+                problems
+                    .extend(ops::read_param(&self.param, &param_bytes, &self.options.custom).err().unwrap_or_default());
+                Err(problems)
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use super::order::Cycles;
 use super::parameters::{FEATURE_MASK, Parameters, SHAPE_HINTS, Value};
 use super::problems::{Place, Problems, excerpt};
-use super::{Blob, BlobId, Layer, Model};
+use super::{Blob, BlobId, Judge, Layer, Model};
 use crate::diagnostic::{Code, Diagnostic};
 use std::collections::{HashMap, HashSet};
 
@@ -149,7 +149,8 @@ impl Assembly {
     }
 
     /// Checks what only the whole file shows and gives the model up, or everything that is wrong.
-    pub fn finish(mut self) -> Result<Model, Vec<Diagnostic>> {
+    pub fn finish(mut self, judge: &Judge) -> Result<Model, Vec<Diagnostic>> {
+        self.layers.iter().filter_map(judge).for_each(|problem| self.problems.push(problem));
         let missing = std::mem::take(&mut self.missing);
         let cycles = Cycles::find(&self.layers, &self.blobs, &missing, &self.by_name);
         for missing in missing {

@@ -8,7 +8,7 @@ use super::assemble::{Assembly, Name, ReadLayer};
 use super::layer_index::{CUSTOM_BIT, LAYER_KINDS};
 use super::parameters::{COUNT, Parameters, Value};
 use super::problems::Place;
-use super::{MOST_LAYERS, Model};
+use super::{Judge, MOST_LAYERS, Model};
 use crate::diagnostic::Diagnostic;
 use std::sync::Arc;
 
@@ -38,11 +38,11 @@ struct Reader<'a> {
 struct Stop;
 
 /// Reads a binary file; see [`super::read_param`].
-pub(super) fn read(path: &str, bytes: &[u8]) -> Result<Model, Vec<Diagnostic>> {
+pub(super) fn read(path: &str, bytes: &[u8], judge: &Judge) -> Result<Model, Vec<Diagnostic>> {
     let mut reader = Reader { bytes, position: 4, assembly: Assembly::new(path), path: path.into() };
     // Why it stopped is already among the problems.
     let (Ok(()) | Err(Stop)) = reader.model();
-    reader.assembly.finish()
+    reader.assembly.finish(judge)
 }
 
 fn place(position: usize) -> Place {

@@ -88,13 +88,26 @@ impl Model {
     }
 }
 
+/// What is wrong with a layer that can be read.
+pub type Judge<'a> = dyn Fn(&Layer) -> Option<Diagnostic> + 'a;
+
 /// Reads a param file, text or binary as its first bytes say; `path` is only named in messages.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with the file, with warnings, in file order.
 pub fn read_param(path: &str, bytes: &[u8]) -> Result<Model, Vec<Diagnostic>> {
-    if bytes.starts_with(&MAGIC.to_le_bytes()) { binary::read(path, bytes) } else { text::read(path, bytes) }
+    read_param_with(path, bytes, &|_| None)
+}
+
+/// The same, with what else `judge` finds wrong with single layers: of a damaged file too, as far as its layers can be read.
+///
+/// # Errors
+///
+/// As [`read_param`].
+pub fn read_param_with(path: &str, bytes: &[u8], judge: &Judge) -> Result<Model, Vec<Diagnostic>> {
+    let read = if bytes.starts_with(&MAGIC.to_le_bytes()) { binary::read } else { text::read };
+    read(path, bytes, judge)
 }
 
 #[cfg(test)]

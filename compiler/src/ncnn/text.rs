@@ -10,7 +10,7 @@ use super::assemble::{Assembly, Name, ReadLayer};
 use super::number;
 use super::parameters::Parameters;
 use super::problems::{Place, excerpt};
-use super::{MAGIC, MOST_LAYERS, Model};
+use super::{Judge, MAGIC, MOST_LAYERS, Model};
 use crate::diagnostic::Diagnostic;
 use std::sync::Arc;
 
@@ -108,15 +108,15 @@ struct Reader<'a> {
     path: Arc<str>,
 }
 
-/// Reads a text file; see [`super::read_param`].
-pub(super) fn read(path: &str, bytes: &[u8]) -> Result<Model, Vec<Diagnostic>> {
+/// Reads a text file; see [`super::read_param_with`].
+pub(super) fn read(path: &str, bytes: &[u8], judge: &Judge) -> Result<Model, Vec<Diagnostic>> {
     let text = String::from_utf8_lossy(bytes);
     let mut reader = Reader { cursor: Cursor::new(&text), assembly: Assembly::new(path), path: path.into() };
     reader.check_characters(bytes);
     if let Some((layers, blobs)) = reader.header() {
         reader.layers(layers, blobs);
     }
-    reader.assembly.finish()
+    reader.assembly.finish(judge)
 }
 
 impl<'a> Reader<'a> {

@@ -163,6 +163,18 @@ pub fn operator(kind: &str) -> Option<&'static Operator> {
     OPERATORS.iter().find(|operator| operator.kind == kind)
 }
 
+/// Reads a param file; `path` is only named in messages. Layers that are declared in `custom` may be of any type.
+///
+/// # Errors
+/// Everything that is wrong with the file, and every layer of an unknown type.
+pub fn read_param(path: &str, bytes: &[u8], custom: &[CustomLayer]) -> Result<Model, Vec<Diagnostic>> {
+    ncnn::read_param_with(path, bytes, &|layer| (!is_known(layer, custom)).then(|| unknown_layer(layer)))
+}
+
+fn is_known(layer: &Layer, custom: &[CustomLayer]) -> bool {
+    operator(&layer.kind).is_some() || custom::find(custom, layer).is_some()
+}
+
 /// Reads the `.bin` of a model without layers of the user's own; see [`read_weights_with`].
 ///
 /// # Errors
@@ -182,8 +194,7 @@ pub fn read_weights_with(
     bytes: &[u8],
 ) -> Result<(), Vec<Diagnostic>> {
     // Behind a layer of unknown size nothing can be found, so all of them are named before anything is read.
-    let known = |layer: &&Layer| operator(&layer.kind).is_some() || custom::find(custom, layer).is_some();
-    let unknown: Vec<_> = model.layers.iter().filter(|layer| !known(layer)).map(unknown_layer).collect();
+    let unknown: Vec<_> = model.layers.iter().filter(|layer| !is_known(layer, custom)).map(unknown_layer).collect();
     if !unknown.is_empty() {
         return Err(unknown);
     }

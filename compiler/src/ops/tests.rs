@@ -128,3 +128,11 @@ fn vectors_and_matrices_are_pooled_as_images_but_keep_their_rank_where_nothing_c
     assert_eq!(shape(matrix, "Pooling b 1 1 a b 7=1 8=-233"), [33, 9]);
     assert_eq!(shape(matrix, "Pooling b 1 1 a b 7=1 8=3"), [1, 3, 3]);
 }
+
+#[test]
+fn unknown_types_are_reported_with_what_else_is_wrong_with_the_file() {
+    let text = "7767517\n3 3\nFoo in 0 1 a\nReLU r 1 1 zz b 0=x\nBar s 1 1 b c\n";
+    let problems = super::read_param("model.param", text.as_bytes(), &[]).expect_err("nothing is right with it");
+    let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(messages, ["unknown layer type `Foo`", "no layer makes `zz`", "unknown layer type `Bar`"]);
+}

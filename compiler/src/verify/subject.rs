@@ -125,7 +125,7 @@ fn define(
     weights: File,
     options: &Options,
 ) -> Result<(Plan, HashMap<String, LayerFacts>), Vec<Diagnostic>> {
-    let mut model = ncnn::read_param(param.path, param.bytes)?;
+    let mut model = ops::read_param(param.path, param.bytes, &options.custom)?;
     ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
     let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
     let facts = |layer: &ncnn::Layer| LayerFacts {

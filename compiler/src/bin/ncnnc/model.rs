@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use ncnnc_compiler::compile::{File, Options};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::format::Format;
+use ncnnc_compiler::ops;
 use ncnnc_compiler::plan::Mode;
 use ncnnc_compiler::precision::{Exception, Precision};
 use std::ffi::OsStr;
@@ -98,13 +99,17 @@ impl ModelArguments {
     /// Reads the files.
     ///
     /// # Errors
-    /// A file that can't be read.
-    pub fn read(&self, console: &Console) -> Result<Model, Diagnostic> {
+    /// A file that can't be read; where it is that of the weights, what is wrong with the other one as well.
+    pub fn read(&self, console: &Console) -> Result<Model, Vec<Diagnostic>> {
         let weights_path = self.bin.clone().unwrap_or_else(|| beside(&self.param));
-        let param = read(&self.param)?;
-        let weights = read(&weights_path).map_err(|problem| match self.bin {
-            Some(_) => problem,
-            None => problem.hint("weights are looked for beside the .param; a second path names another place"),
+        let param = read(&self.param).map_err(|problem| vec![problem])?;
+        let weights = read(&weights_path).map_err(|problem| {
+            let problem = match self.bin {
+                Some(_) => problem,
+                None => problem.hint("weights are looked for beside the .param; a second path names another place"),
+            };
+            let others = ops::read_param(&self.param.to_string_lossy(), &param, &[]);
+            std::iter::once(problem).chain(others.err().unwrap_or_default()).collect::<Vec<_>>()
         })?;
         Ok(Model::new(&self.param, &weights_path, param, weights, console))
     }
