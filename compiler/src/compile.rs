@@ -4,6 +4,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::format::Format;
+use crate::graph::Graph;
 use crate::kernel::Program;
 use crate::mode::Mode;
 use crate::ncnn::{self, Model};
@@ -79,39 +80,67 @@ pub fn plan(
     options: &Options,
     rewriting: Mode,
 ) -> Result<(Plan, Vec<Change>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut model = ops::read_param(param.path, param.bytes, &options.custom)?;
-    check_options(&model, options)?;
-    ops::custom::check(&model, &options.custom)?;
-    ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
-    let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
-    if graph.outputs.is_empty() {
-        return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
-    }
-    let (graph, changes) = passes::run(graph, rewriting);
-    let plan = Plan::with_storage(graph, options.mode, &formats(&model, &options.precision));
-    let mut warnings = model.warnings;
+    let network = Network::new(param, weights, options, rewriting)?;
+    let plan = network.plan(&options.precision);
+    let Network { changes, mut warnings, .. } = network;
     warnings.extend(plan.overflows.iter().map(|overflow| too_large(&plan, overflow)));
     Ok((plan, changes, warnings))
 }
 
-/// The format for the constants of each layer, by name. A layer whose feature mask forbids the chosen one stays as it is;
-/// of layers with the same name, all do.
-fn formats(model: &Model, precision: &Precision) -> HashMap<String, Format> {
-    let mut formats = HashMap::new();
-    for layer in &model.layers {
-        let forbidden = match precision.of(&layer.name) {
-            Format::Word => 0,
-            Format::F16 => ncnn::FORBIDS_F16_STORAGE,
-            Format::Bf16 => ncnn::FORBIDS_BF16_STORAGE,
-        };
-        let is_forbidden = layer.parameters.feature_mask() & forbidden != 0;
-        let format = if is_forbidden { Format::Word } else { precision.of(&layer.name) };
-        let chosen = formats.entry(layer.name.clone()).or_insert(format);
-        if is_forbidden {
-            *chosen = Format::Word;
+/// A model of which everything is decided but how its constants are stored.
+pub struct Network {
+    /// What is computed, over constants as they are.
+    pub graph: Graph,
+    mode: Mode,
+    /// The feature masks of all layers, by name.
+    masks: Vec<(String, u32)>,
+    changes: Vec<Change>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Network {
+    /// Reads and rewrites a model; `rewriting` is what passes may do.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn new(param: File, weights: File, options: &Options, rewriting: Mode) -> Result<Self, Vec<Diagnostic>> {
+        let mut model = ops::read_param(param.path, param.bytes, &options.custom)?;
+        check_options(&model, options)?;
+        ops::custom::check(&model, &options.custom)?;
+        ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
+        let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
+        if graph.outputs.is_empty() {
+            return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
         }
+        let masks = model.layers.iter().map(|layer| (layer.name.clone(), layer.parameters.feature_mask())).collect();
+        let (graph, changes) = passes::run(graph, rewriting);
+        Ok(Self { graph, mode: options.mode, masks, changes, warnings: model.warnings })
     }
-    formats
+
+    /// The plan with constants stored so.
+    pub fn plan(&self, precision: &Precision) -> Plan {
+        Plan::with_storage(self.graph.clone(), self.mode, &self.formats(precision))
+    }
+
+    /// The format for the constants of each layer, by name. A layer whose feature mask forbids the chosen one stays as it
+    /// is; of layers with the same name, all do.
+    pub fn formats(&self, precision: &Precision) -> HashMap<String, Format> {
+        let mut formats = HashMap::new();
+        for (layer, mask) in &self.masks {
+            let forbidden = match precision.of(layer) {
+                Format::Word => 0,
+                Format::F16 => ncnn::FORBIDS_F16_STORAGE,
+                Format::Bf16 => ncnn::FORBIDS_BF16_STORAGE,
+            };
+            let is_forbidden = mask & forbidden != 0;
+            let format = if is_forbidden { Format::Word } else { precision.of(layer) };
+            let chosen = formats.entry(layer.clone()).or_insert(format);
+            if is_forbidden {
+                *chosen = Format::Word;
+            }
+        }
+        formats
+    }
 }
 
 fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {

@@ -28,6 +28,11 @@ pub struct Exception {
 }
 
 impl Exception {
+    /// An exception for the layer of this name and no other.
+    pub fn of_layer(name: &str, format: Format) -> Self {
+        Self { pattern: Pattern::escape(name), format }
+    }
+
     fn matches(&self, layer: &str) -> bool {
         self.pattern == layer || Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(layer))
     }
@@ -43,6 +48,11 @@ impl Precision {
     pub fn of(&self, layer: &str) -> Format {
         let exception = self.exceptions.iter().rev().find(|exception| exception.matches(layer));
         exception.map_or(self.all, |exception| exception.format)
+    }
+
+    /// Whether an exception is made for the layer.
+    pub fn excepts(&self, layer: &str) -> bool {
+        self.exceptions.iter().any(|exception| exception.matches(layer))
     }
 
     /// Every exception that matches none of these layers, or that is no pattern.
@@ -96,6 +106,14 @@ mod tests {
     #[test]
     fn names_with_signs_of_patterns_are_names_too() {
         assert_eq!(precision(&[("a[0]", Format::Word)]).of("a[0]"), Format::Word);
+    }
+
+    #[test]
+    fn a_layer_can_be_named_whatever_it_is_called() {
+        let all = Precision { all: Format::F16, exceptions: vec![Exception::of_layer("a[0]*", Format::Word)] };
+        assert_eq!(["a[0]*", "a0", "a[0]b"].map(|layer| all.of(layer)), [Format::Word, Format::F16, Format::F16]);
+        assert_eq!(all.excepts("a[0]*"), !all.excepts("a0"));
+        assert_eq!(Exception::of_layer("head/fc_1", Format::Word).pattern, "head/fc_1");
     }
 
     #[test]

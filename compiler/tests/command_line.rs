@@ -456,6 +456,31 @@ fn builds_can_be_held_to_a_budget() {
 }
 
 #[test]
+fn storage_is_searched_for() {
+    let folder = measured_folder();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a temporary file");
+    let param = "7767517\n3 3\nInput terms 0 1 terms 0=2\nInnerProduct thirds 1 1 terms b 0=4 2=8\n\
+                 InnerProduct halves 1 1 b out 0=2 2=8\n";
+    write("two.param", param.as_bytes());
+    // Thirds are in no format, halves in all.
+    let weights = [&[0.0][..], &[1.0 / 3.0; 8], &[0.0], &[0.5; 8]].concat();
+    write("two.bin", &weights.iter().flat_map(|value: &f32| value.to_le_bytes()).collect::<Vec<u8>>());
+    let lines = [
+        "verify two.param --inputs terms.npy --precision auto --max-error 1e-5",
+        "verify two.param --inputs terms.npy --precision auto --max-error 400dB",
+        "verify two.param --inputs terms.npy --precision auto",
+        "verify two.param --inputs terms.npy --precision thirds=auto --max-error 1e-5",
+        "compile two.param --emit ir -o two.ir --precision auto --inputs terms.npy --max-error 1 --precision halves=bf16",
+        "compile two.param --emit ir -o two.ir --precision auto --inputs terms.npy --max-error 400dB",
+        "compile two.param --emit ir -o two.ir --precision auto",
+        "inspect two.param --precision auto",
+    ];
+    insta::assert_snapshot!(answers(folder.path(), &lines));
+    let found = "verify two.param --inputs terms.npy --max-error 1e-5 --precision halves=f16";
+    assert!(answer(folder.path(), found).ends_with("── exit 0\n"));
+}
+
+#[test]
 fn random_inputs_are_warned_of() {
     let folder = measured_folder();
     let text = answer(folder.path(), "verify sum.param --samples 2 --seed 7");

@@ -217,6 +217,11 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
 fn format(input: ParseStream) -> syn::Result<Format> {
     input.parse::<Token![=]>()?;
     let name = input.call(Ident::parse_any)?;
+    if name == "auto" {
+        let message = "`precision = auto` takes measuring, which a build doesn't do: `ncnnc verify MODEL.param --inputs DIR \
+                       --precision auto --max-error 1e-3` searches for it, and prints the lines that go here";
+        return Err(syn::Error::new(name.span(), message));
+    }
     Format::named(&name.to_string()).ok_or_else(|| {
         let message = format!("unknown precision `{name}`; there are `f32`, `f16` and `bf16`");
         syn::Error::new(name.span(), message)

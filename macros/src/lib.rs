@@ -48,7 +48,8 @@ use std::path::PathBuf;
 /// `precision` says how the weights of convolutions and other products are stored; everything is computed in f32 whatever
 /// it says. `precision = f16;` is for all layers, `precision("conv_3", "fc*") = f32;` for the layers of these names: `*`
 /// stands for any text, `?` for one character, `[a-c]` for one of several. Where several such lines match a layer, the last
-/// one holds. A layer whose feature mask in the param file forbids a format keeps f32.
+/// one holds. A layer whose feature mask in the param file forbids a format keeps f32. Which layers can be narrow within a
+/// given error `ncnnc verify MODEL.param --inputs DIR --precision auto --max-error 1e-3` searches for; it prints such lines.
 ///
 /// With `lock`, the build fails unless the model's files, the options and what is computed from them are those that
 /// `ncnnc verify --record` wrote the lock for; the error shows what is other. Only hashes are compared, nothing is measured:

@@ -1,16 +1,17 @@
 //! What a verification measures: by hand on the smallest model, and the case the project was founded on.
 
 use ncnnc_compiler::budget::Budget;
-use ncnnc_compiler::compile::{File, Options};
+use ncnnc_compiler::compile::{File, Network, Options};
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::mode::Mode;
-use ncnnc_compiler::precision::Precision;
+use ncnnc_compiler::precision::{Exception, Precision};
 use ncnnc_compiler::verify::{
-    CauseKind, Contender, Entry, Figures, Record, Report, Samples, Subject, history_html, history_text, html, json,
-    text, verify,
+    CauseKind, Chosen, Contender, Entry, Figures, Record, Report, Samples, Search, Subject, history_html, history_text,
+    html, json, text, verify,
 };
 use ncnnc_tests::npy::{Tensor, Type};
 use ncnnc_tests::shared::workspace;
+use ncnnc_tests::synth::synth;
 use std::collections::HashMap;
 
 /// Pictures of the digits that are measured, those that PyTorch is least sure of: where one probability is all but 1,
@@ -282,6 +283,98 @@ fn storage_is_told_from_rounding() {
     let lines: Vec<&str> = report.advice.iter().filter_map(|advice| advice.macro_line.as_deref()).collect();
     assert!(lines.iter().any(|line| line.starts_with("precision(") && line.ends_with(") = f32;")), "{lines:?}");
     assert_eq!(report.options, "numerics = fast; precision = bf16");
+}
+
+/// Four layers with weights: one of them takes no f16, one no bf16, and two share what they multiply by with nobody.
+const STORABLE: &str = "7767517
+6 6
+Input        in0     0 1 in0 0=6 1=6 2=4
+Convolution  first   1 1 in0 a 0=8 1=3 4=1 5=1 6=288 9=1
+Convolution  masked  1 1 a b 0=8 1=1 5=1 6=64 31=2
+Convolution  second  1 1 b c 0=8 1=1 5=1 6=64 31=4
+InnerProduct fc      1 1 c d 0=5 1=1 2=1440
+Softmax      prob    1 1 d prob 0=0 1=1
+";
+
+/// What a search finds for a model.
+fn chosen(param: &str, weights: &[u8], options: &Options, samples: &Samples, budget: Budget) -> Chosen {
+    let file = |bytes| File { path: "model", bytes };
+    let network = Network::new(file(param.as_bytes()), file(weights), options, options.mode).map_err(|_| ());
+    let (network, subject) = (&network.expect("a model"), &subject(param.as_bytes(), weights, None, options));
+    Search { subject, network, fixed: &options.precision, samples, budget }.run(&mut |_, _| {})
+}
+
+#[test]
+fn the_smallest_storage_is_found() {
+    let weights = synth(STORABLE, 3, 1.0);
+    let samples = Samples::random(&subject(STORABLE.as_bytes(), &weights, None, &Options::default()), 3, 1);
+    let formats = [
+        ("first", Format::F16, 288),
+        ("masked", Format::Bf16, 64),
+        ("second", Format::F16, 64),
+        ("fc", Format::F16, 1440),
+    ];
+    let all = Precision {
+        all: Format::Word,
+        exceptions: formats.map(|(name, format, _)| Exception::of_layer(name, format)).to_vec(),
+    };
+    let errors = |precision: Precision| {
+        let options = Options { precision, ..Options::default() };
+        let report = measured(&subject(STORABLE.as_bytes(), &weights, None, &options), &samples, None);
+        report.outputs[0].contenders[0].from_definition.as_ref().expect("it has one").figures.max_abs
+    };
+    // All sixteen choices, by what they save and what they cost.
+    let choices: Vec<(u64, f64)> = (0..16_u32)
+        .map(|bits| {
+            let narrow = || formats.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1).map(|(_, layer)| layer);
+            let exceptions = narrow().map(|(name, format, _)| Exception::of_layer(name, *format)).collect();
+            let saved = narrow().map(|(_, _, numbers)| 2 * numbers).sum();
+            (saved, errors(Precision { all: Format::Word, exceptions }))
+        })
+        .collect();
+    let worst = errors(all.clone());
+    for share in [1.0, 0.9, 0.7, 0.5, 0.3, 0.1, 0.01] {
+        let limit = worst * share;
+        let best = choices.iter().filter(|(_, error)| *error <= limit).map(|(saved, _)| *saved).max().expect("f32");
+        let found = chosen(STORABLE, &weights, &Options::default(), &samples, Budget::Absolute(limit));
+        assert!(found.met, "{}", found.text());
+        assert_eq!(found.bytes_in_f32 - found.bytes, best, "within {limit:e}: {}", found.text());
+        assert!(errors(found.precision.clone()) <= limit, "{}", found.text());
+        assert_eq!(
+            found.text(),
+            chosen(STORABLE, &weights, &Options::default(), &samples, Budget::Absolute(limit)).text()
+        );
+    }
+    let found = chosen(STORABLE, &weights, &Options::default(), &samples, Budget::Decibels(400.0));
+    assert!(!found.met && found.bytes == found.bytes_in_f32, "{}", found.text());
+    // What is chosen by hand stays as it is.
+    let fixed = Precision { all: Format::Word, exceptions: vec![Exception::of_layer("fc", Format::Bf16)] };
+    let options = Options { precision: fixed, ..Options::default() };
+    let found = chosen(STORABLE, &weights, &options, &samples, Budget::Absolute(1.0));
+    assert_eq!(found.macro_lines, ["precision = f16;", r#"precision("masked", "fc") = bf16;"#]);
+}
+
+#[test]
+fn digits_are_stored_as_small_as_a_budget_allows() {
+    let (wide, samples) = digits("fp32", None, Mode::Fast);
+    let samples = Samples { references: Vec::new(), ..samples };
+    let read = |name: &str| std::fs::read(workspace().join("runtime/examples/digits").join(name)).expect("a file");
+    let (param, weights) = (read("digits.fp32.param"), read("digits.fp32.bin"));
+    let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
+    let options = Options { shapes, ..Options::default() };
+    let param = String::from_utf8(param).expect("text");
+    let found = |budget| chosen(&param, &weights, &options, &samples, budget);
+    let narrow = digits_stored("fp32", None, Mode::Fast, Precision::of_all(Format::F16)).0;
+    for budget in [Budget::Absolute(3e-4), Budget::Percent(0.02), Budget::Decibels(85.0)] {
+        assert!(!measured(&narrow, &samples, Some(budget)).verdict.passed, "{budget}: f16 alone would do");
+        let found = found(budget);
+        println!("{}", found.text());
+        assert!(found.met && found.bytes < found.bytes_in_f32 * 3 / 4, "{}", found.text());
+        let (subject, _) = digits_stored("fp32", None, Mode::Fast, found.precision.clone());
+        let report = measured(&subject, &samples, Some(budget));
+        assert!(report.verdict.passed, "{}", report.verdict.text);
+        assert!(subject.options != wide.options);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod calls {
         input in0: [];
         input in1: [3, two];
         precision = half;
+        precision("fc*") = auto;
         precision("fc") = int8;
         max_error = none;
         numerics = compensated;

@@ -22,7 +22,7 @@ pub use bounded::{Bounded, Bounds};
 pub use interpret::{Interpreter, RealValue, Value, interpret, interpret_real, interpret_with};
 
 pub use crate::mode::Mode;
-pub use storage::Overflow;
+pub use storage::{Overflow, storable};
 
 use crate::format::Format;
 use crate::graph::{Combine, Graph, Operation, Reduction};

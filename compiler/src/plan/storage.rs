@@ -3,7 +3,7 @@
 use crate::expression::Node;
 use crate::format::Format;
 use crate::graph::{Combine, Element, Graph, Nest, Operation, Source, TensorId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Numbers of a constant that its format has no room for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,28 +43,29 @@ pub(super) fn store(graph: &mut Graph, layers: &HashMap<String, Format>) -> (Vec
 
 /// The constants to be stored narrow, with a layer that multiplies by each, in the order of the tensors.
 fn chosen(graph: &Graph, layers: &HashMap<String, Format>) -> Vec<(TensorId, String, Format)> {
-    let mut chosen: HashMap<TensorId, (&str, Format)> = HashMap::new();
+    let format = |layer: &str| layers.get(layer).copied().unwrap_or_default();
+    let choice = |(tensor, readers): (TensorId, Vec<&str>)| {
+        let first = *readers.first()?;
+        let agreed = format(first).is_narrow() && readers.iter().all(|layer| format(layer) == format(first));
+        agreed.then(|| (tensor, first.to_string(), format(first)))
+    };
+    storable(graph).into_iter().filter_map(choice).collect()
+}
+
+/// The constants that can be stored narrow, each with the layers that multiply by it, in the order of the tensors.
+pub fn storable(graph: &Graph) -> Vec<(TensorId, Vec<&str>)> {
+    let mut readers: BTreeMap<TensorId, Vec<&str>> = BTreeMap::new();
     for operation in &graph.operations {
         if let Operation::Nest(nest) = operation {
-            let format = layers.get(&nest.name).copied().unwrap_or_default();
-            for tensor in factors(graph, nest) {
-                let choice = chosen.entry(tensor).or_insert((&nest.name, format));
-                if choice.1 != format {
-                    choice.1 = Format::Word;
-                }
-            }
+            factors(graph, nest).into_iter().for_each(|tensor| readers.entry(tensor).or_default().push(&nest.name));
         }
     }
     let routines = graph.operations.iter().filter(|operation| matches!(operation, Operation::Routine(_)));
     let outside = routines.flat_map(Operation::reads).chain(graph.outputs.iter().map(|output| output.view.tensor));
     outside.for_each(|tensor| {
-        chosen.remove(&tensor);
+        readers.remove(&tensor);
     });
-    let mut chosen: Vec<_> =
-        chosen.into_iter().map(|(tensor, (layer, format))| (tensor, layer.to_string(), format)).collect();
-    chosen.retain(|(_, _, format)| format.is_narrow());
-    chosen.sort();
-    chosen
+    readers.into_iter().collect()
 }
 
 /// The constants that a nest multiplies by, if it is a contraction.

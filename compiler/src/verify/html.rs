@@ -20,6 +20,10 @@ pub fn html(report: &Report) -> String {
             h1 { (title) }
             p class={ "verdict " (state) } { (word) (report.verdict.text) }
             (facts(report))
+            @if let Some(chosen) = &report.chosen {
+                h2 { "Smallest storage within the budget" }
+                pre { (chosen.text()) }
+            }
             @for warning in &report.warnings { p class="warning" { "Warning: " (warning) } }
             @for output in &report.outputs { (output_section(output, report.inputs.samples)) }
             (causes(report))

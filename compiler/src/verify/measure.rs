@@ -226,13 +226,14 @@ impl Measured {
             outputs: outputs.collect(),
             causes,
             advice: Vec::new(),
+            chosen: None,
             warnings: subject.warnings.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
 /// A plan carried out as a whole, every tensor kept.
-fn traced<'a, A: Arithmetic>(plan: &'a Plan, inputs: &[Vec<u32>]) -> Interpreter<'a, A> {
+pub(super) fn traced<'a, A: Arithmetic>(plan: &'a Plan, inputs: &[Vec<u32>]) -> Interpreter<'a, A> {
     let mut interpreter = Interpreter::new(plan);
     interpreter.feed(inputs);
     (0..plan.graph.operations.len()).for_each(|at| interpreter.step(at));

@@ -10,6 +10,7 @@
 
 mod advice;
 mod cause;
+mod chosen;
 mod contribution;
 mod figures;
 mod history;
@@ -19,11 +20,16 @@ mod narrowed;
 mod plot;
 mod record;
 mod report;
+mod rerun;
 mod rows;
 mod samples;
+mod search;
 mod subject;
+mod subset;
+mod target;
 mod text;
 
+pub use chosen::{Chosen, ChosenLayers};
 pub use figures::{Agreement, Binade, Figures, HalfRange};
 pub use history::{Entry, history_html, history_text};
 pub use html::html;
@@ -34,6 +40,7 @@ pub use report::{
     OutputReport, Report, UlpClass, Verdict,
 };
 pub use samples::{Origin, Reference, Samples};
+pub use search::Search;
 pub use subject::{LayerFacts, Subject};
 pub use text::text;
 

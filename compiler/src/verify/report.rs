@@ -2,6 +2,7 @@
 //!
 //! Field names are those of the JSON form and stay as they are.
 
+use super::chosen::Chosen;
 use super::figures::{Agreement, Binade, Figures, HalfRange};
 use serde::Serialize;
 
@@ -31,6 +32,9 @@ pub struct Report {
     pub outputs: Vec<OutputReport>,
     /// Where the error of the outputs comes from, the largest part first.
     pub causes: Vec<Cause>,
+    /// What the search for the smallest storage has chosen, where there was one: this is what the rest is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
     /// What to do about it.
     pub advice: Vec<Advice>,
     /// What the user should know.

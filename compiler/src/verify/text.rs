@@ -20,6 +20,9 @@ pub fn text(report: &Report) -> String {
 }
 
 fn write_report(report: &Report, out: &mut String) -> std::fmt::Result {
+    if let Some(chosen) = &report.chosen {
+        writeln!(out, "{}", chosen.text())?;
+    }
     let state = if report.verdict.passed { "ok" } else { "FAILED" };
     let verdict = format!("{}: {state}: {}", report.model, report.verdict.text);
     writeln!(out, "{}", wrapped(&verdict, WIDTH - 2, 2))?;

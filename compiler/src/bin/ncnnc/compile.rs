@@ -1,12 +1,12 @@
 //! `ncnnc compile`: a model becomes files for a machine.
 
-use crate::console::{Console, Done};
+use crate::console::{Console, Done, Stop};
 use crate::machine::MachineArguments;
-use crate::model::ShapedModelArguments;
+use crate::model::{Model, ShapedModelArguments};
 use crate::output::Files;
 use crate::progress::Progress;
 use crate::samples::InputArguments;
-use crate::verify::{measured, refusal};
+use crate::verify::{choose, measured, refusal, unlimited};
 use clap::ValueEnum;
 use ncnnc_compiler::budget::Budget;
 use ncnnc_compiler::build::type_name;
@@ -15,9 +15,10 @@ use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::door::{content_hash, facts};
 use ncnnc_compiler::emit::object::{self, Network, Platform, Triple};
 use ncnnc_compiler::emit::rust::{self, Module};
-use ncnnc_compiler::verify::Subject;
+use ncnnc_compiler::verify::{Chosen, Report, Subject};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use target_lexicon::Environment;
 
@@ -28,6 +29,7 @@ use target_lexicon::Environment;
   ncnnc compile resnet18.param --emit staticlib,header --target x86_64-pc-windows-msvc -o resnet18.lib
   ncnnc compile resnet18.param --target-cpu x86-64-v3 --weights extern
   ncnnc compile resnet18.param --precision f16 --max-error 0.1% --inputs images/
+  ncnnc compile resnet18.param --precision auto --max-error 60dB --inputs images/
   ncnnc compile resnet18.param --emit rust -o src/resnet18.rs
   ncnnc compile resnet18.param --emit asm -o - | less
 
@@ -94,18 +96,15 @@ enum Weights {
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let platform = arguments.machine.platform()?;
     let name = arguments.name.clone().unwrap_or_else(|| c_name(&arguments.model.model.stem()));
-    let model = arguments.model.model.read(console)?;
+    let model = arguments.model.model.read_open(console)?;
     let progress = Progress::start(console, format!("compiling {name}"));
-    let options = arguments.model.options();
+    let chosen = arguments.measure(&model, &progress)?;
+    let mut options = arguments.model.options();
+    if let Some(chosen) = &chosen {
+        options.precision = chosen.precision.clone();
+    }
     let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
-    if let Some(max_error) = arguments.max_error {
-        let subject = Subject::new(model.param(), model.weights(), None, &options)?;
-        let samples = arguments.inputs.read(&subject, arguments.samples.map(|samples| samples as usize))?;
-        if let Some(refusal) = refusal(&measured(&subject, &samples, Some(max_error), &progress)) {
-            return Err(refusal.hint("`ncnnc verify` with the same options shows each layer, and what to do").into());
-        }
-    }
     let hash = hash(model.param(), model.weights(), &options);
     let network = Network::new(&name, &compiled.programs, hash, arguments.weights.of_object())?;
     let mut kinds = arguments.emit.clone();
@@ -136,7 +135,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         files.add(first.with_extension("weights"), network.weights());
     }
     drop(progress);
-    files.write(&model.paths)
+    files.write(&model.paths)?;
+    match chosen.filter(|_| arguments.out != Path::new("-")) {
+        Some(chosen) => console.result(|| chosen.text(), || json!(chosen)),
+        None => Ok(()),
+    }
 }
 
 impl Weights {
@@ -149,6 +152,29 @@ impl Weights {
 }
 
 impl Arguments {
+    /// Holds the model to the budget, if there is one; gives the storage that was searched for.
+    fn measure(&self, model: &Model, progress: &Progress) -> Result<Option<Chosen>, Stop> {
+        let auto = self.model.model.is_auto();
+        let Some(budget) = self.max_error else {
+            return if auto { Err(unlimited().into()) } else { Ok(None) };
+        };
+        let options = self.model.options();
+        let subject = Subject::new(model.param(), model.weights(), None, &options)?;
+        let samples = self.inputs.read(&subject, self.samples.map(|samples| samples as usize))?;
+        let chosen = auto.then(|| choose(model, &options, &subject, &samples, budget, progress)).transpose()?;
+        if chosen.as_ref().is_some_and(|chosen| chosen.met) {
+            return Ok(chosen);
+        }
+        let report = Report { chosen, ..measured(&subject, &samples, Some(budget), progress) };
+        match refusal(&report) {
+            None => Ok(None),
+            Some(refusal) if refusal.hint.is_some() => Err(refusal.into()),
+            Some(refusal) => {
+                Err(refusal.hint("`ncnnc verify` with the same options shows each layer, and what to do").into())
+            }
+        }
+    }
+
     /// Where a kind is written, among all that are.
     fn path(&self, kind: Emit, kinds: &[Emit], platform: &Platform) -> PathBuf {
         let extension = extension(kind, platform.triple());

@@ -4,10 +4,9 @@ use crate::console::{Console, Done};
 use crate::model::{self, Model};
 use crate::output::{Files, cannot_write};
 use crate::progress::Progress;
-use crate::verify::{MeasurementArguments, Purpose};
+use crate::verify::{MeasurementArguments, Purpose, Question};
 use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
-use ncnnc_compiler::verify::Subject;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -63,8 +62,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     files.add(param.with_extension("bin"), converted.weights.clone());
     files.write(std::slice::from_ref(&arguments.source))?;
     let model = Model::new(&param, &param.with_extension("bin"), converted.param, converted.weights, console);
-    let subject = || Subject::new(model.param(), model.weights(), None, &Options::default());
-    arguments.measurement.run(&subject, &model.paths, Purpose::Record, console)
+    let question = Question { model: &model, original: None, options: Options::default(), auto: false };
+    arguments.measurement.run(&question, Purpose::Record, console)
 }
 
 /// What pnnx made of a model.

@@ -30,7 +30,8 @@ pub struct ModelArguments {
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
     numerics: Numerics,
     /// How weights are stored: f32, f16 or bf16, for all layers or for those of a name or pattern, such as `fc*=f32`; can
-    /// be given several times, and where several match a layer, the last one holds
+    /// be given several times, and where several match a layer, the last one holds. `auto` (verify and compile) searches
+    /// for the smallest storage of the layers not named that keeps to --max-error
     #[arg(long, value_name = "[LAYERS=]FORMAT", value_parser = storage)]
     precision: Vec<Storage>,
 }
@@ -39,8 +40,12 @@ pub struct ModelArguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Storage {
     pattern: Option<String>,
-    format: Format,
+    /// None to be searched for.
+    format: Option<Format>,
 }
+
+/// What stands for a format that is searched for.
+const AUTO: &str = "auto";
 
 /// The model, and shapes of inputs.
 #[derive(Args)]
@@ -96,11 +101,30 @@ impl Model {
 }
 
 impl ModelArguments {
-    /// Reads the files.
+    /// Reads the files, for a command that takes storage as it is said.
+    ///
+    /// # Errors
+    /// A file that can't be read, or storage that would have to be searched for.
+    pub fn read(&self, console: &Console) -> Result<Model, Vec<Diagnostic>> {
+        if self.is_auto() {
+            let problem =
+                "`--precision auto` is for `ncnnc verify` and `ncnnc compile`, which search for it by measuring";
+            return Err(vec![Diagnostic::error(problem).hint("what they find they print as arguments, which go here")]);
+        }
+        self.read_open(console)
+    }
+
+    /// Whether the storage of the layers not named is to be searched for.
+    pub fn is_auto(&self) -> bool {
+        let all = self.precision.iter().rev().find(|storage| storage.pattern.is_none());
+        all.is_some_and(|storage| storage.format.is_none())
+    }
+
+    /// Reads the files, for a command that searches for storage, too.
     ///
     /// # Errors
     /// A file that can't be read; where it is that of the weights, what is wrong with the other one as well.
-    pub fn read(&self, console: &Console) -> Result<Model, Vec<Diagnostic>> {
+    pub fn read_open(&self, console: &Console) -> Result<Model, Vec<Diagnostic>> {
         let weights_path = self.bin.clone().unwrap_or_else(|| beside(&self.param));
         let param = read(&self.param).map_err(|problem| vec![problem])?;
         let weights = read(&weights_path).map_err(|problem| {
@@ -114,7 +138,7 @@ impl ModelArguments {
         Ok(Model::new(&self.param, &weights_path, param, weights, console))
     }
 
-    /// What the compiler shall do, with inputs of these shapes.
+    /// What the compiler shall do, with inputs of these shapes; what is searched for is f32.
     pub fn options(&self, shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Options {
         let mode = match self.numerics {
             Numerics::Fast => Mode::Fast,
@@ -127,6 +151,7 @@ impl ModelArguments {
     fn precision(&self) -> Precision {
         let mut precision = Precision::default();
         for Storage { pattern, format } in self.precision.iter().cloned() {
+            let format = format.unwrap_or_default();
             match pattern {
                 None => precision.all = format,
                 Some(pattern) => precision.exceptions.push(Exception { pattern, format }),
@@ -214,11 +239,15 @@ fn storage(text: &str) -> Result<Storage, String> {
         Some((pattern, format)) => (Some(pattern.to_string()), format),
         None => (None, text),
     };
-    let format = Format::named(format).ok_or_else(|| {
+    if format == AUTO && pattern.is_some() {
+        return Err("`auto` is for all layers but those that are named with a format".to_string());
+    }
+    let named = Format::named(format);
+    if named.is_none() && format != AUTO {
         let known = Format::ALL.iter().map(|format| format.text()).collect::<Vec<_>>().join(", ");
-        format!("`{format}` is no format: there are {known}")
-    })?;
-    Ok(Storage { pattern, format })
+        return Err(format!("`{format}` is no format: there are {known}, and {AUTO}"));
+    }
+    Ok(Storage { pattern, format: named })
 }
 
 #[cfg(test)]
@@ -246,10 +275,11 @@ mod tests {
     #[test]
     fn formats_are_for_all_layers_or_for_some() {
         let of = |pattern: Option<&str>, format| Ok(Storage { pattern: pattern.map(String::from), format });
-        assert_eq!(storage("f16"), of(None, Format::F16));
-        assert_eq!(storage("fc*=f32"), of(Some("fc*"), Format::Word));
-        assert_eq!(storage("a=b=bf16"), of(Some("a=b"), Format::Bf16));
-        for wrong in ["", "f8", "fc", "fc=", "fc=F16", "f16=fc"] {
+        assert_eq!(storage("f16"), of(None, Some(Format::F16)));
+        assert_eq!(storage("auto"), of(None, None));
+        assert_eq!(storage("fc*=f32"), of(Some("fc*"), Some(Format::Word)));
+        assert_eq!(storage("a=b=bf16"), of(Some("a=b"), Some(Format::Bf16)));
+        for wrong in ["", "f8", "fc", "fc=", "fc=F16", "f16=fc", "fc=auto"] {
             storage(wrong).expect_err(wrong);
         }
     }

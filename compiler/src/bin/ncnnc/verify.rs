@@ -2,14 +2,15 @@
 
 use crate::console::{Console, Done, Stop};
 use crate::lock::{Lock, LockArguments};
-use crate::model::{self, ShapedModelArguments};
+use crate::model::{self, Model, ShapedModelArguments};
 use crate::output::Files;
 use crate::progress::Progress;
 use crate::samples::SampleArguments;
 use ncnnc_compiler::budget::Budget;
-use ncnnc_compiler::compile::File;
+use ncnnc_compiler::compile::{File, Network, Options};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
-use ncnnc_compiler::verify::{Record, Report, Samples, Subject, html, json, text, verify};
+use ncnnc_compiler::precision::Precision;
+use ncnnc_compiler::verify::{Chosen, Record, Report, Samples, Search, Subject, html, json, text, verify};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
   ncnnc verify model.param --inputs a=a.npy --inputs b=b.npy --reference out0=out0.npy
   ncnnc verify model.param --inputs images/ --precision f16 --precision 'fc*=f32' --report report.html
   ncnnc verify model.param --inputs images/ --precision f16 --max-error 0.1%
+  ncnnc verify model.param --inputs images/ --precision auto --max-error 60dB --precision 'fc*=f32'
   ncnnc verify model.param --inputs images/ --record
   ncnnc verify model.param --inputs images/ --locked      (in CI)
 
@@ -74,7 +76,7 @@ pub enum Purpose {
 }
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
-    let model = arguments.model.model.read(console)?;
+    let model = arguments.model.model.read_open(console)?;
     let original =
         arguments.original.as_ref().map(|path| Ok::<_, Diagnostic>((path, model::read(path)?))).transpose()?;
     let path = original.as_ref().map(|(path, _)| path.to_string_lossy()).unwrap_or_default();
@@ -84,26 +86,40 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         (false, true) => Purpose::Hold,
         (false, false) => Purpose::Look,
     };
-    let subject = || Subject::new(model.param(), model.weights(), original, &arguments.model.options());
-    arguments.measurement.run(&subject, &model.paths, purpose, console)
+    let (options, auto) = (arguments.model.options(), arguments.model.model.is_auto());
+    arguments.measurement.run(&Question { model: &model, original, options, auto }, purpose, console)
+}
+
+/// What is to be measured.
+pub struct Question<'m> {
+    /// The model.
+    pub model: &'m Model,
+    /// The same network's `.bin` before its constants were narrowed.
+    pub original: Option<File<'m>>,
+    /// What the user chose.
+    pub options: Options,
+    /// Whether the storage of the layers that `options` doesn't name is searched for.
+    pub auto: bool,
+}
+
+impl Question<'_> {
+    fn subject(&self, precision: &Precision) -> Result<Subject, Vec<Diagnostic>> {
+        let options = Options { precision: precision.clone(), ..self.options.clone() };
+        Subject::new(self.model.param(), self.model.weights(), self.original, &options)
+    }
 }
 
 impl MeasurementArguments {
-    /// Measures and says so; `files` are the model's, the param file first.
+    /// Measures and says so.
     ///
     /// # Errors
     /// Something can't be read, doesn't fit or can't be written, or the precision isn't as it should be.
-    pub fn run(
-        &self,
-        subject: &dyn Fn() -> Result<Subject, Vec<Diagnostic>>,
-        files: &[PathBuf],
-        purpose: Purpose,
-        console: &Console,
-    ) -> Done {
+    pub fn run(&self, question: &Question, purpose: Purpose, console: &Console) -> Done {
+        let files = &question.model.paths;
         let (param, lock) = (&files[0], self.lock.of(&files[0]));
         let held = purpose == Purpose::Hold || (purpose == Purpose::Record && lock.path.exists());
         let recorded = held.then(|| Lock::read(&lock.path)).transpose()?;
-        let report = self.measure(subject, console)?;
+        let report = self.measure(question, console)?;
         console.result(|| text(&report), || json!(report))?;
         let record = Record::of(&report);
         let differences = recorded.as_ref().map(|recorded| record.differences(recorded)).unwrap_or_default();
@@ -124,16 +140,41 @@ impl MeasurementArguments {
         if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
     }
 
-    fn measure(
-        &self,
-        subject: &dyn Fn() -> Result<Subject, Vec<Diagnostic>>,
-        console: &Console,
-    ) -> Result<Report, Stop> {
+    fn measure(&self, question: &Question, console: &Console) -> Result<Report, Stop> {
         let progress = Progress::start(console, "reading".into());
-        let subject = subject()?;
+        let subject = question.subject(&question.options.precision)?;
         let samples = self.samples.read(&subject)?;
-        Ok(measured(&subject, &samples, self.max_error, &progress))
+        if !question.auto {
+            return Ok(measured(&subject, &samples, self.max_error, &progress));
+        }
+        let budget = self.max_error.ok_or_else(unlimited)?;
+        let chosen = choose(question.model, &question.options, &subject, &samples, budget, &progress)?;
+        let subject = question.subject(&chosen.precision)?;
+        Ok(Report { chosen: Some(chosen), ..measured(&subject, &samples, self.max_error, &progress) })
     }
+}
+
+/// That a search was asked for, but nothing to be kept.
+pub fn unlimited() -> Diagnostic {
+    Diagnostic::error("`--precision auto` needs `--max-error`: the smallest storage is searched for that keeps to it")
+        .hint("an error is a difference (1e-3), a share of the output's largest value (0.1%), or a ratio of signal to noise (60dB)")
+}
+
+/// Searches for the smallest storage; `subject` is the model with `options`.
+///
+/// # Errors
+/// Everything that is wrong with the model.
+pub fn choose(
+    model: &Model,
+    options: &Options,
+    subject: &Subject,
+    samples: &Samples,
+    budget: Budget,
+    progress: &Progress,
+) -> Result<Chosen, Vec<Diagnostic>> {
+    let network = &Network::new(model.param(), model.weights(), options, options.mode)?;
+    let search = Search { subject, network, fixed: &options.precision, samples, budget };
+    Ok(search.run(&mut |share, doing| progress.at(share, doing)))
 }
 
 /// Measures a model, and shows how far that is.
@@ -148,7 +189,9 @@ pub fn measured(subject: &Subject, samples: &Samples, max_error: Option<Budget>,
 /// That the precision isn't as it should be, if so.
 pub fn refusal(report: &Report) -> Option<Diagnostic> {
     let problem = || format!("the precision isn't what was asked for: {}", report.verdict.text);
-    (!report.verdict.passed).then(|| Diagnostic::error(problem()).code(Code::Precision))
+    let refusal = (!report.verdict.passed).then(|| Diagnostic::error(problem()).code(Code::Precision))?;
+    let hint = "nothing is stored narrow that was left open: this is the least error that storage can reach";
+    Some(if report.chosen.as_ref().is_some_and(|chosen| !chosen.met) { refusal.hint(hint) } else { refusal })
 }
 
 /// The report in the form that the file's ending asks for.
