@@ -74,7 +74,10 @@ const MODULES: &Layers = &[
             "lock",
         ],
     ),
-    (&["door"], &["ncnnc_targets", "diagnostic", "budget", "format", "graph", "plan", "emit", "compile", "lock"]),
+    (
+        &["door"],
+        &["ncnnc_targets", "diagnostic", "budget", "format", "graph", "plan", "ops", "emit", "compile", "lock"],
+    ),
     (&["build"], &["ncnnc_targets", "diagnostic", "mode", "budget", "format", "precision", "ops", "compile", "door"]),
 ];
 
