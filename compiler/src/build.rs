@@ -19,7 +19,7 @@ use crate::compile::Options;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::door::Request;
 use crate::format::Format;
-use crate::mode::Mode;
+use crate::mode::{LayerMode, Mode};
 use crate::ops::CustomLayer;
 use crate::precision::Exception;
 use ncnnc_targets::{Architecture, TARGETS};
@@ -129,10 +129,18 @@ impl Model {
         self
     }
 
-    /// What may be done to the numbers.
+    /// What may be done to the numbers, but for those of the layers that [`Self::layer_numerics`] names.
     #[must_use]
     pub fn numerics(mut self, mode: Mode) -> Self {
         self.options.mode = mode;
+        self
+    }
+
+    /// What may be done to the numbers in the layers of this name, or pattern as for [`Self::layer_precision`]. Where
+    /// several match a layer, the last one holds.
+    #[must_use]
+    pub fn layer_numerics(mut self, layer: impl Into<String>, mode: Mode) -> Self {
+        self.options.layer_modes.push(LayerMode { pattern: layer.into(), mode });
         self
     }
 

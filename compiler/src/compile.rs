@@ -2,14 +2,15 @@
 //!
 //! Must not know where files come from nor where programs go.
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::format::Format;
 use crate::graph::Graph;
 use crate::kernel::Program;
-use crate::mode::Mode;
+use crate::mode::{self, LayerMode, Mode};
 use crate::ncnn::{self, Model};
 use crate::ops::{self, CustomLayer};
-use crate::passes::{self, Change};
+use crate::passes::{self, Change, Refused};
+use crate::pattern;
 use crate::plan::{Overflow, Plan};
 use crate::precision::Precision;
 use crate::schedule::{Constants, schedule};
@@ -36,6 +37,8 @@ pub struct Options {
     pub outputs: Vec<String>,
     /// What may be done to the numbers.
     pub mode: Mode,
+    /// What may be done to those of some layers. Where several match a layer, the last one holds.
+    pub layer_modes: Vec<LayerMode>,
     /// In which format the constants of each layer are stored.
     pub precision: Precision,
     /// Layers that functions of the user's compute.
@@ -87,6 +90,34 @@ pub fn plan(
     Ok((plan, changes, warnings))
 }
 
+/// Says in the graph what may be done in each layer; gives the loosest mode.
+///
+/// # Errors
+/// Every layer that is to be compensated and can't be.
+fn set_modes(model: &Model, options: &Options, graph: &mut Graph) -> Result<Mode, Vec<Diagnostic>> {
+    let mut loosest = Mode::Compensated;
+    for layer in &model.layers {
+        let mode = mode::of_layer(options.mode, &options.layer_modes, &layer.name);
+        loosest = loosest.min(mode);
+        graph.modes.insert(layer.name.clone(), mode);
+    }
+    passes::compensate(graph).map_err(|refused| {
+        let place = |name: &str| model.layers.iter().find(|layer| layer.name == name);
+        let problem = |Refused { layer, reason }| {
+            let kind = place(&layer).map_or("", |layer| &layer.kind);
+            let problem = Diagnostic::error(format!("{kind} can't be compensated: {reason}"))
+                .code(Code::Precision)
+                .layer(&layer)
+                .hint(format!(
+                    "`numerics({layer:?}) = strict;` computes it as it is; with the command, `--numerics '{layer}=strict'`"
+                ));
+            place(&layer).map_or(problem.clone(), |layer| problem.at(layer.location.clone()))
+        };
+        refused.into_iter().map(problem).collect::<Vec<_>>()
+    })?;
+    Ok(loosest)
+}
+
 /// A model of which everything is decided but how its constants are stored.
 pub struct Network {
     /// What is computed, over constants as they are.
@@ -108,13 +139,14 @@ impl Network {
         check_options(&model, options)?;
         ops::custom::check(&model, &options.custom)?;
         ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
-        let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
+        let mut graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
         if graph.outputs.is_empty() {
             return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
         }
         let masks = model.layers.iter().map(|layer| (layer.name.clone(), layer.parameters.feature_mask())).collect();
-        let (graph, changes) = passes::run(graph, rewriting);
-        Ok(Self { graph, mode: options.mode, masks, changes, warnings: model.warnings })
+        let mode = set_modes(&model, options, &mut graph)?;
+        let (graph, changes) = passes::run(graph, rewriting.max(mode));
+        Ok(Self { graph, mode, masks, changes, warnings: model.warnings })
     }
 
     /// The plan with constants stored so.
@@ -156,8 +188,8 @@ fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
 pub fn hash(param: File, weights: File, options: &Options) -> u128 {
     let mut shapes: Vec<_> = options.shapes.iter().collect();
     shapes.sort();
-    let Options { outputs, mode, precision, custom, .. } = options;
-    let text = format!("{shapes:?}\n{outputs:?}\n{mode:?}\n{precision:?}\n{custom:?}");
+    let Options { outputs, mode, layer_modes, precision, custom, .. } = options;
+    let text = format!("{shapes:?}\n{outputs:?}\n{mode:?}\n{layer_modes:?}\n{precision:?}\n{custom:?}");
     let mut hasher = SipHasher13::new();
     for bytes in [text.as_bytes(), param.bytes, weights.bytes] {
         hasher.write_usize(bytes.len());
@@ -190,5 +222,6 @@ fn check_options(model: &Model, options: &Options) -> Result<(), Vec<Diagnostic>
         .collect();
     let layers: Vec<&str> = model.layers.iter().map(|layer| layer.name.as_str()).collect();
     problems.extend(options.precision.problems(&layers));
+    problems.extend(pattern::problems(options.layer_modes.iter().map(|mode| mode.pattern.as_str()), &layers));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

@@ -10,6 +10,7 @@ use crate::emit::rust::{Module, Weights, emit, pack};
 use crate::format::Format;
 use crate::graph::{Combine, Nest, Operation, Source};
 use crate::lock;
+use crate::mode::Mode;
 use crate::ops;
 use crate::plan::Plan;
 use ncnnc_targets::Target;
@@ -127,13 +128,14 @@ impl Request {
         let targets: Vec<&str> = self.targets.iter().map(|target| target.name).collect();
         let functions: Vec<String> = self.functions.iter().map(TokenStream::to_string).collect();
         let text = format!(
-            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}\n{:?}\n{:?}",
             self.name,
             self.visibility,
             self.attributes,
             self.param,
             self.options.outputs,
             self.options.mode,
+            self.options.layer_modes,
             self.options.precision,
             self.options.custom,
             self.weights_at_run_time,
@@ -211,7 +213,20 @@ pub fn facts(param: &str, compiled: &Compiled) -> Vec<String> {
         kibibytes(constants),
         kibibytes(arena),
     );
-    vec![size, stored(&compiled.plan)]
+    let compensated = compensated(&compiled.plan);
+    [Some(size), Some(stored(&compiled.plan)), compensated].into_iter().flatten().collect()
+}
+
+/// How many layers keep what rounding takes, for documentation; nothing where none does.
+fn compensated(plan: &Plan) -> Option<String> {
+    let modes = &plan.graph.modes;
+    let count = modes.values().filter(|mode| **mode == Mode::Compensated).count();
+    let layers = if count == modes.len() {
+        "All layers are".to_string()
+    } else {
+        format!("{count} of {} layers are", modes.len())
+    };
+    (count > 0).then(|| format!("{layers} compensated: within 1 ulp of their definition."))
 }
 
 /// How the model's numbers are stored, for documentation.

@@ -24,6 +24,26 @@ pub enum Node {
     Call(Function, Vec<NodeId>),
 }
 
+impl Node {
+    /// The nodes it is made of.
+    pub fn operands(&self) -> &[NodeId] {
+        match self {
+            Self::Read(_) | Self::Constant(_) => &[],
+            Self::Apply(_, ids) | Self::Call(_, ids) => ids,
+        }
+    }
+
+    /// The same step of other nodes.
+    fn moved(&self, to: impl Fn(NodeId) -> NodeId) -> Self {
+        let moved = |ids: &[NodeId]| ids.iter().map(|id| to(*id)).collect();
+        match self {
+            Self::Read(_) | Self::Constant(_) => self.clone(),
+            Self::Apply(instruction, ids) => Self::Apply(*instruction, moved(ids)),
+            Self::Call(function, ids) => Self::Call(*function, moved(ids)),
+        }
+    }
+}
+
 /// An expression over numbered operands. Equal nodes are one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Expression {
@@ -136,6 +156,25 @@ impl Expression {
         }
         expanded.results = self.results.iter().map(|id| copies[id.0 as usize]).collect();
         expanded
+    }
+
+    /// The same expression without the nodes that no result needs.
+    pub fn pruned(&self) -> Expression {
+        let mut needed = vec![false; self.nodes.len()];
+        self.results.iter().for_each(|id| needed[id.0 as usize] = true);
+        for (at, node) in self.nodes.iter().enumerate().rev().filter(|(_, node)| !node.operands().is_empty()) {
+            if needed[at] {
+                node.operands().iter().for_each(|id| needed[id.0 as usize] = true);
+            }
+        }
+        let mut pruned = Expression::default();
+        let mut copies = vec![NodeId(0); self.nodes.len()];
+        for (at, node) in self.nodes.iter().enumerate().filter(|(at, _)| needed[*at]) {
+            copies[at] = NodeId(pruned.nodes.len() as u32);
+            pruned.nodes.push(node.moved(|id| copies[id.0 as usize]));
+        }
+        pruned.results = self.results.iter().map(|id| copies[id.0 as usize]).collect();
+        pruned
     }
 
     /// Evaluates one element in `f32`, exactly as compiled code does; words in, words out.

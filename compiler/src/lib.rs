@@ -22,8 +22,10 @@ pub mod mode;
 pub mod ncnn;
 pub mod ops;
 pub mod passes;
+pub mod pattern;
 pub mod plan;
 pub mod precision;
+pub mod recipe;
 pub mod schedule;
 #[cfg(feature = "verify")]
 pub mod verify;

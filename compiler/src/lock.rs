@@ -8,7 +8,6 @@
 use crate::budget::{Budget, OutputError};
 use crate::compile::{File, Options};
 use crate::diagnostic::{Code, Diagnostic, Location};
-use crate::mode::Mode;
 use crate::plan::Plan;
 use crate::precision::Precision;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -172,16 +171,18 @@ pub fn plan_hash(plan: &Plan) -> String {
 
 /// What bits depend on among the options, in the words of the macro.
 pub fn options_text(options: &Options) -> String {
-    let mode = match options.mode {
-        Mode::Fast => "fast",
-        Mode::Strict => "strict",
-    };
+    let mode = options.mode.text();
+    let modes = options
+        .layer_modes
+        .iter()
+        .map(|exception| format!("; numerics({:?}) = {}", exception.pattern, exception.mode.text()))
+        .collect::<String>();
     let Precision { all, exceptions } = &options.precision;
     let exceptions = exceptions
         .iter()
         .map(|exception| format!("; precision({:?}) = {}", exception.pattern, exception.format.text()))
         .collect::<String>();
-    format!("numerics = {mode}; precision = {}{exceptions}", all.text())
+    format!("numerics = {mode}{modes}; precision = {}{exceptions}", all.text())
 }
 
 /// A hash of bytes in pieces, as text.

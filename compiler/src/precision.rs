@@ -1,13 +1,10 @@
 //! Which format each layer's constants are stored in, in the user's words: one for all, and exceptions by name.
 //!
-//! Owns patterns of names. Must not know what a layer stores.
+//! Must not know what a layer stores.
 
 use crate::diagnostic::Diagnostic;
 use crate::format::Format;
-use glob::Pattern;
-
-/// Near misses that a message names.
-const MOST_NAMES: usize = 3;
+use crate::pattern;
 
 /// A choice of format for every layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,11 +27,11 @@ pub struct Exception {
 impl Exception {
     /// An exception for the layer of this name and no other.
     pub fn of_layer(name: &str, format: Format) -> Self {
-        Self { pattern: Pattern::escape(name), format }
+        Self { pattern: pattern::of_name(name), format }
     }
 
     fn matches(&self, layer: &str) -> bool {
-        self.pattern == layer || Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(layer))
+        pattern::matches(&self.pattern, layer)
     }
 }
 
@@ -57,33 +54,8 @@ impl Precision {
 
     /// Every exception that matches none of these layers, or that is no pattern.
     pub fn problems(&self, layers: &[&str]) -> Vec<Diagnostic> {
-        let idle = self.exceptions.iter().filter(|exception| !layers.iter().any(|layer| exception.matches(layer)));
-        idle.map(|exception| problem(&exception.pattern, layers)).collect()
+        pattern::problems(self.exceptions.iter().map(|exception| exception.pattern.as_str()), layers)
     }
-}
-
-fn problem(pattern: &str, layers: &[&str]) -> Diagnostic {
-    if let Err(error) = Pattern::new(pattern) {
-        let hint = "`*` stands for any text, `?` for one character, `[a-c]` for one of several";
-        return Diagnostic::error(format!("`{pattern}` is no pattern of layer names: {}", error.msg)).hint(hint);
-    }
-    let problem = Diagnostic::error(format!("no layer is called `{pattern}`"));
-    let near = near(pattern, layers).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
-    if near.is_empty() { problem } else { problem.hint(format!("there is {}", near.join(", "))) }
-}
-
-/// The layers whose names are most like the text, best first.
-fn near<'a>(text: &str, layers: &[&'a str]) -> Vec<&'a str> {
-    let most = text.chars().count().div_ceil(3).max(1);
-    let distance = |name: &str| {
-        let contained = name.to_lowercase().contains(&text.trim_matches('*').to_lowercase());
-        if contained { 0 } else { strsim::damerau_levenshtein(text, name) }
-    };
-    let mut near: Vec<(usize, &str)> = layers.iter().map(|name| (distance(name), *name)).collect();
-    near.retain(|(distance, _)| *distance <= most);
-    near.sort();
-    near.dedup();
-    near.into_iter().map(|(_, name)| name).take(MOST_NAMES).collect()
 }
 
 #[cfg(test)]

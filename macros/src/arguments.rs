@@ -5,7 +5,7 @@ use ncnnc_compiler::build::{stem, type_name};
 use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::door::Request;
 use ncnnc_compiler::format::Format;
-use ncnnc_compiler::mode::Mode;
+use ncnnc_compiler::mode::{LayerMode, Mode};
 use ncnnc_compiler::ops::CustomLayer;
 use ncnnc_compiler::precision::Exception;
 use ncnnc_targets::TARGETS;
@@ -167,19 +167,16 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
             request.functions.push(function.into_token_stream());
         }
         "numerics" => {
-            input.parse::<Token![=]>()?;
-            let mode = input.call(Ident::parse_any)?;
-            request.options.mode = match mode.to_string().as_str() {
-                "fast" => Mode::Fast,
-                "strict" => Mode::Strict,
-                "compensated" => {
-                    return Err(syn::Error::new(mode.span(), "`numerics = compensated` is not supported yet"));
-                }
-                other => {
-                    let message = format!("unknown numerics `{other}`; there are `fast` and `strict`");
-                    return Err(syn::Error::new(mode.span(), message));
-                }
-            };
+            if input.peek(syn::token::Paren) {
+                let layers;
+                parenthesized!(layers in input);
+                let layers = Punctuated::<LitStr, Token![,]>::parse_terminated(&layers)?;
+                let mode = mode(input)?;
+                let exceptions = layers.iter().map(|layer| LayerMode { pattern: layer.value(), mode });
+                request.options.layer_modes.extend(exceptions);
+            } else {
+                request.options.mode = mode(input)?;
+            }
         }
         "threads" => {
             input.parse::<Token![=]>()?;
@@ -211,6 +208,16 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A mode behind an equals sign.
+fn mode(input: ParseStream) -> syn::Result<Mode> {
+    input.parse::<Token![=]>()?;
+    let name = input.call(Ident::parse_any)?;
+    Mode::named(&name.to_string()).ok_or_else(|| {
+        let message = format!("unknown numerics `{name}`; there are `fast`, `strict` and `compensated`");
+        syn::Error::new(name.span(), message)
+    })
 }
 
 /// A format behind an equals sign.

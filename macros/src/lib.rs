@@ -32,7 +32,8 @@ use std::path::PathBuf;
 ///     input in0: [3, 224, 224];           // shapes the file leaves open, outermost extent first
 ///     output pool5;                       // blobs to put out beside the model's outputs
 ///     layer "Swirl" = crate::swirl: [8, 7, 7]; // layers of a type the compiler doesn't know
-///     numerics = strict;                  // or fast, the default
+///     numerics = strict;                  // or fast, the default, or compensated
+///     numerics("softmax", "fc*") = compensated; // and in layers with these names
 ///     precision = f16;                    // how weights are stored: f32, the default, f16 or bf16
 ///     precision("conv_3", "fc*") = f32;   // and those of layers with these names
 ///     threads = 2;                        // for `new`; the default is 1
@@ -58,6 +59,10 @@ use std::path::PathBuf;
 /// `max_error` fails the build when the lock has recorded a larger error of some output, measured against the model in
 /// double precision: as a difference (`1e-3`), in per cent of the output's largest value (`0.1%`), or as the least ratio of
 /// signal to noise (`60dB`). What is built has the bits that were measured, so that the error is its own.
+///
+/// `numerics` says how: `fast` takes algorithms that change the last places, `strict` computes the plain definition of each
+/// layer, `compensated` computes it so that every result of a layer is within a unit in the last place of the definition in
+/// double precision, and takes several times as long. `numerics("softmax", "fc*") = compensated;` is for single layers.
 ///
 /// # Layers of your own
 ///

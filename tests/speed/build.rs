@@ -100,6 +100,16 @@ const NARROW: &[Layer] = &[
     depthwise(56, 144, 1),
 ];
 
+/// Measured in compensated arithmetic as well: bound by arithmetic with and without a window, by the cache, by memory.
+const COMPENSATED: &[Layer] = &[
+    convolution(14, 256, 256, 3, 1),
+    convolution(56, 64, 256, 1, 1),
+    convolution(7, 512, 2048, 1, 1),
+    depthwise(56, 144, 1),
+    FullyConnected { inputs: 512, outputs: 1000 },
+    FullyConnected { inputs: 4096, outputs: 4096 },
+];
+
 /// A layer as a model.
 struct Description {
     /// Of the type and, in another case, of files and of the module.
@@ -192,16 +202,20 @@ fn layers(folder: &Path) -> String {
     let direct = DIRECT.iter().map(|layer| (layer, Format::Word, Mode::Strict));
     let narrow = Format::ALL.iter().filter(|format| format.is_narrow());
     let narrow = narrow.flat_map(|format| NARROW.iter().map(|layer| (layer, *format, Mode::Fast)));
-    for (layer, format, mode) in plain.chain(direct).chain(narrow) {
+    let compensated = COMPENSATED.iter().map(|layer| (layer, Format::Word, Mode::Compensated));
+    for (layer, format, mode) in plain.chain(direct).chain(narrow).chain(compensated) {
         let Description { mut name, mut title, lines, input, macs } = layer.describe();
         if format.is_narrow() {
             name += &format.text().to_ascii_uppercase();
             title += &format!(" {}", format.text());
         }
-        if mode == Mode::Strict {
-            name += "Direct";
-            title += " direct";
-        }
+        let (suffix, word) = match mode {
+            Mode::Fast => ("", ""),
+            Mode::Strict => ("Direct", " direct"),
+            Mode::Compensated => ("Compensated", " compensated"),
+        };
+        name += suffix;
+        title += word;
         let stem = name.to_ascii_lowercase();
         let count = lines.len() + 1;
         let param = format!("7767517\n{count} {count}\nInput in0 0 1 in0\n{}\n", lines.join("\n"));

@@ -20,24 +20,31 @@ const CASES_PER_PROGRAM: usize = 64;
 /// Strides over the cases that are compiled with narrow constants as well.
 const NARROW: [(Format, usize); 2] = [(Format::F16, 23), (Format::Bf16, 29)];
 
-/// A case with its constants in a format, its plan, and what the interpreter makes of it.
+/// Stride over the cases that are compiled in compensated arithmetic as well.
+const COMPENSATED: usize = 31;
+
+/// How a case is compiled.
+type Choice = (Mode, Format);
+
+/// A case in a mode with its constants in a format, its plan, and what the interpreter makes of it.
 struct Expected {
     case: Case,
+    mode: Mode,
     format: Format,
     planned: Planned,
     values: Vec<Value>,
 }
 
-fn expected(case: &Case, format: Format, targets: &[&'static Target]) -> Option<Expected> {
-    let planned = plan_case(case, Mode::Fast, &Precision::of_all(format), targets)?;
+fn expected(case: &Case, (mode, format): Choice, targets: &[&'static Target]) -> Option<Expected> {
+    let planned = plan_case(case, mode, &Precision::of_all(format), targets)?;
     let plan = &planned.compiled.plan;
     let values = plan.formats.contains(&format).then(|| interpret(plan, &planned.inputs))?;
-    Some(Expected { case: case.clone(), format, planned, values })
+    Some(Expected { case: case.clone(), mode, format, planned, values })
 }
 
 impl Expected {
     fn name(&self) -> String {
-        format!("{} in {}", self.case.id, self.format.text())
+        format!("{} {} in {}", self.case.id, self.mode.text(), self.format.text())
     }
 
     /// What is wrong with these outputs.
@@ -64,12 +71,14 @@ fn check(name: &str, machine: Machine, stride: usize) {
         read_cases(&folder, |layer| ops::operator(layer).is_some() && only.as_ref().is_none_or(|only| only == layer));
     let targets = machine.targets();
     let begin = Instant::now();
-    let formats = [(Format::Word, stride)].into_iter().chain(NARROW);
-    let chosen: Vec<(&Case, Format)> =
-        formats.flat_map(|(format, stride)| cases.iter().step_by(stride).map(move |case| (case, format))).collect();
+    let narrow = NARROW.map(|(format, stride)| ((Mode::Fast, format), stride));
+    let choices = [((Mode::Fast, Format::Word), stride), ((Mode::Compensated, Format::Word), COMPENSATED)];
+    let choices = choices.into_iter().chain(narrow);
+    let chosen: Vec<(&Case, Choice)> =
+        choices.flat_map(|(choice, stride)| cases.iter().step_by(stride).map(move |case| (case, choice))).collect();
     let total = chosen.len();
     let expected: Vec<Expected> =
-        chosen.into_iter().filter_map(|(case, format)| expected(case, format, &targets)).collect();
+        chosen.into_iter().filter_map(|(case, choice)| expected(case, choice, &targets)).collect();
     println!("{} of {total} cases planned and interpreted in {:.0?}", expected.len(), begin.elapsed());
     assert!(!expected.is_empty(), "no case has been compiled");
     let named: Vec<_> = expected.iter().map(|one| (one.name(), &one.planned)).collect();

@@ -23,10 +23,6 @@ mod calls {
         input in1: [3];
         input in1: [3];
     }
-    ncnnc::include_model! {
-        struct Compensated = "models/tiny.param";
-        numerics = compensated;
-    }
 }
 
 mod files {
@@ -55,6 +51,10 @@ mod misfits {
     ncnnc::include_model! {
         struct Precision = "models/tiny.param";
         precision("rleu", "x**y") = f16;
+    }
+    ncnnc::include_model! {
+        struct Numerics = "models/tiny.param";
+        numerics("rleu") = compensated;
     }
     ncnnc::include_model! {
         struct Weights = "models/tiny.param";

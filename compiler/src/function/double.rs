@@ -7,13 +7,13 @@ use crate::expression::{Expression, NodeId};
 
 /// `high + low`, the low word at most about a unit in the last place of the high one.
 #[derive(Clone, Copy)]
-pub(super) struct Double {
-    pub high: NodeId,
-    pub low: NodeId,
+pub(crate) struct Double {
+    pub(crate) high: NodeId,
+    pub(crate) low: NodeId,
 }
 
 /// `a + b` exactly, whatever their sizes.
-pub(super) fn sum(e: &mut Expression, a: NodeId, b: NodeId) -> Double {
+pub(crate) fn sum(e: &mut Expression, a: NodeId, b: NodeId) -> Double {
     let high = e.add(a, b);
     let b_part = e.sub(high, a);
     let a_part = e.sub(high, b_part);
@@ -23,21 +23,21 @@ pub(super) fn sum(e: &mut Expression, a: NodeId, b: NodeId) -> Double {
 }
 
 /// `a + b` exactly, when `a` is zero or its exponent is not below that of `b`.
-pub(super) fn ordered_sum(e: &mut Expression, a: NodeId, b: NodeId) -> Double {
+pub(crate) fn ordered_sum(e: &mut Expression, a: NodeId, b: NodeId) -> Double {
     let high = e.add(a, b);
     let back = e.sub(high, a);
     Double { high, low: e.sub(b, back) }
 }
 
 /// `a * b` exactly.
-pub(super) fn product(e: &mut Expression, a: NodeId, b: NodeId) -> Double {
+pub(crate) fn product(e: &mut Expression, a: NodeId, b: NodeId) -> Double {
     let high = e.mul(a, b);
     let minus = e.neg(high);
     Double { high, low: e.fma(a, b, minus) }
 }
 
 /// `a + b c` exactly, when `a` is zero or its exponent is not below that of `b c`, and that of `a` less the sum holds.
-pub(super) fn ordered_fma(e: &mut Expression, b: NodeId, c: NodeId, a: NodeId) -> Double {
+pub(crate) fn ordered_fma(e: &mut Expression, b: NodeId, c: NodeId, a: NodeId) -> Double {
     let high = e.fma(b, c, a);
     let rest = e.sub(a, high);
     Double { high, low: e.fma(b, c, rest) }
@@ -45,19 +45,19 @@ pub(super) fn ordered_fma(e: &mut Expression, b: NodeId, c: NodeId, a: NodeId) -
 
 impl Double {
     /// The nearest float.
-    pub(super) fn rounded(self, e: &mut Expression) -> NodeId {
+    pub(crate) fn rounded(self, e: &mut Expression) -> NodeId {
         e.add(self.high, self.low)
     }
 
     /// `self * other`, to about 2^-46.
-    pub(super) fn times(self, e: &mut Expression, other: Double) -> Double {
+    pub(crate) fn times(self, e: &mut Expression, other: Double) -> Double {
         let Double { high, low } = product(e, self.high, other.high);
         let low = e.fma(self.high, other.low, low);
         Double { high, low: e.fma(self.low, other.high, low) }
     }
 
     /// `self / other`, to about 2^-46; the low word is only an estimate when the quotient is denormal.
-    pub(super) fn over(self, e: &mut Expression, other: Double) -> Double {
+    pub(crate) fn over(self, e: &mut Expression, other: Double) -> Double {
         let high = e.div(self.high, other.high);
         let minus = e.neg(high);
         let rest = e.fma(minus, other.high, self.high);
@@ -67,7 +67,7 @@ impl Double {
     }
 
     /// The square root, to about 2^-46; zero for zero.
-    pub(super) fn square_root(self, e: &mut Expression) -> Double {
+    pub(crate) fn square_root(self, e: &mut Expression) -> Double {
         let high = e.sqrt(self.high);
         let minus = e.neg(high);
         let rest = e.fma(minus, high, self.high);

@@ -11,11 +11,11 @@ pub(super) const EXP_MINUS_ONE: [f32; 6] =
     [0.5, 0.166_666_66, 0.041_666_493, 0.008_333_547, 0.001_393_232, 0.000_197_607_97];
 
 /// 2^n as two factors, each a power of two that needs no denormal: `|n| < 250`.
-pub(super) struct Scale(NodeId, NodeId);
+pub(crate) struct Scale(pub(crate) NodeId, pub(crate) NodeId);
 
 impl Scale {
     /// From the n in the low bits of `shifted`, twice the exponent bias added to it.
-    pub(super) fn from_shifted(e: &mut Expression, shifted: NodeId) -> Self {
+    pub(crate) fn from_shifted(e: &mut Expression, shifted: NodeId) -> Self {
         let [one, exponent] = [1, 23].map(|c| e.bits(c));
         let half = e.shift_right(shifted, one);
         let other_half = e.integer_sub(shifted, half);
@@ -23,19 +23,19 @@ impl Scale {
     }
 
     /// `x 2^n`: two steps, so that a denormal result is rounded once and the greatest results need no 2^128.
-    pub(super) fn apply(&self, e: &mut Expression, x: NodeId) -> NodeId {
+    pub(crate) fn apply(&self, e: &mut Expression, x: NodeId) -> NodeId {
         let x = e.mul(x, self.0);
         e.mul(x, self.1)
     }
 
     /// 2^n itself.
-    fn power(&self, e: &mut Expression) -> NodeId {
+    pub(crate) fn power(&self, e: &mut Expression) -> NodeId {
         e.mul(self.0, self.1)
     }
 }
 
 /// Twice the exponent bias: what [`Scale`] wants added to n.
-pub(super) const SCALE_EXCESS: f32 = 254.0;
+pub(crate) const SCALE_EXCESS: f32 = 254.0;
 
 /// The integer nearest to `x / ln 2`: as itself, and in the low bits of a word with `excess` added.
 struct Whole {
@@ -60,7 +60,7 @@ fn split(e: &mut Expression, x: NodeId, excess: f32) -> (NodeId, NodeId) {
 }
 
 /// The numbers between `low` and `high`, and NaN as itself.
-pub(super) fn clamp(e: &mut Expression, x: NodeId, low: f32, high: f32) -> NodeId {
+pub(crate) fn clamp(e: &mut Expression, x: NodeId, low: f32, high: f32) -> NodeId {
     let [low, high] = [low, high].map(|c| e.constant(c));
     let x = e.max(low, x);
     e.min(high, x)

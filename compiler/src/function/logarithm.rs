@@ -18,8 +18,8 @@ const LOG: [f32; 9] = [
     -0.076_595_46,
 ];
 /// The leading bits of ln 2, so few that its products with exponents are exact, and the rest.
-const LN_2_SHORT: f32 = f32::from_bits(0x3f31_7200);
-const LN_2_SHORT_REST: f32 = 1.428_606_8e-6;
+pub(crate) const LN_2_SHORT: f32 = f32::from_bits(0x3f31_7200);
+pub(crate) const LN_2_SHORT_REST: f32 = 1.428_606_8e-6;
 /// The same for log10 2.
 const LOG10_2_SHORT: f32 = f32::from_bits(0x3e9a_2000);
 const LOG10_2_SHORT_REST: f32 = 4.605_039e-6;
@@ -29,13 +29,13 @@ const LOG10_E: [f32; 2] = [std::f32::consts::LOG10_E, -1.010_305e-8];
 const SQRT_HALF: u32 = 0x3f35_04f3;
 
 /// `2^k (1 + f)` with `sqrt(1/2) <= 1 + f < sqrt(2)`, k as a float.
-pub(super) struct Split {
-    pub k: NodeId,
-    pub f: NodeId,
+pub(crate) struct Split {
+    pub(crate) k: NodeId,
+    pub(crate) f: NodeId,
 }
 
 /// Splits a positive finite number.
-pub(super) fn split(e: &mut Expression, x: NodeId) -> Split {
+pub(crate) fn split(e: &mut Expression, x: NodeId) -> Split {
     let [least_normal, two_to_23] = [f32::MIN_POSITIVE, 8_388_608.0].map(|c| e.constant(c));
     let is_denormal = e.less(x, least_normal);
     let enlarged = e.mul(x, two_to_23);
@@ -258,9 +258,9 @@ pub(super) fn logarithm_of_sum(e: &mut Expression, x: NodeId, y: NodeId) -> Node
 }
 
 /// Two thirds in two words.
-const TWO_THIRDS: [f32; 2] = [2.0 / 3.0, -1.986_821_6e-8];
+pub(crate) const TWO_THIRDS: [f32; 2] = [2.0 / 3.0, -1.986_821_6e-8];
 /// `log((1 + s) / (1 - s)) = 2 s + s^3 (2/3 + s^2 p(s^2))` for `|s| <= 3 - 2 sqrt(2)`, to 2^-35.8.
-const LOG_QUOTIENT: [f32; 3] = [0.400_001_53, 0.285_470_96, 0.234_193_9];
+pub(crate) const LOG_QUOTIENT: [f32; 3] = [0.400_001_53, 0.285_470_96, 0.234_193_9];
 /// log2 e in two words.
 const LOG2_E: [f32; 2] = [std::f32::consts::LOG2_E, 1.925_963e-8];
 

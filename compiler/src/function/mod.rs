@@ -5,12 +5,13 @@
 //! or targets.
 
 mod activation;
-mod double;
+mod compensation;
+pub(crate) mod double;
 mod error;
-mod exponential;
+pub(crate) mod exponential;
 mod hyperbolic;
 mod inverse;
-mod logarithm;
+pub(crate) mod logarithm;
 mod power;
 mod real;
 mod remainder;
@@ -126,19 +127,25 @@ functions! {
     /// `log(exp(x) + exp(y))`; the bound is in units in the last place of the greater argument where the result is
     /// smaller.
     LogarithmOfSum "logaddexp" (x, y) => real::logarithm_of_sum(x, y), logarithm::logarithm_of_sum, 2.0;
+    /// The argument, rounded to a word where it has two.
+    Rounded "rounded" (x) => x, compensation::rounded, 0.0;
+    /// What rounding to a word takes from the argument; zero where the argument is a word or a real number.
+    Rest "rest" (x) => if x.is_nan() { x } else { 0.0 }, compensation::rest, 0.0;
+    /// The sum of a word and its rest, as the two words of one number.
+    Joined "joined" (x, rest) => x + rest, compensation::joined, 1.0;
 }
 
 /// 1.5 * 2^23. Added to a number of moderate size, it leaves the nearest integer in the low bits of the sum; subtracted
 /// again, that integer as a float.
-const ROUNDING: f32 = 12_582_912.0;
+pub(crate) const ROUNDING: f32 = 12_582_912.0;
 
-const LOG2_E: f32 = std::f32::consts::LOG2_E;
+pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 to the nearest float, and the rest.
-const LN_2: f32 = std::f32::consts::LN_2;
-const LN_2_REST: f32 = -1.904_654_3e-9;
+pub(crate) const LN_2: f32 = std::f32::consts::LN_2;
+pub(crate) const LN_2_REST: f32 = -1.904_654_3e-9;
 
 /// `coefficients[0] + coefficients[1] x + ...`, by Horner's rule.
-fn polynomial(e: &mut Expression, x: NodeId, coefficients: &[f32]) -> NodeId {
+pub(crate) fn polynomial(e: &mut Expression, x: NodeId, coefficients: &[f32]) -> NodeId {
     let (highest, lower) = coefficients.split_last().expect("a polynomial has coefficients");
     let start = e.constant(*highest);
     lower.iter().rev().fold(start, |sum, coefficient| {
@@ -155,7 +162,7 @@ fn with_sign_of(e: &mut Expression, magnitude: NodeId, sign: NodeId) -> NodeId {
 }
 
 /// Whether `|x| < limit`; not where x is NaN.
-fn magnitude_below(e: &mut Expression, x: NodeId, limit: f32) -> NodeId {
+pub(crate) fn magnitude_below(e: &mut Expression, x: NodeId, limit: f32) -> NodeId {
     let magnitude = e.abs(x);
     let limit = e.constant(limit);
     e.less(magnitude, limit)

@@ -53,6 +53,8 @@ fn functions_of_one_argument_have_their_special_values() {
         (Mish, [-0.0, -0.0, 0.0, INFINITY]),
         (Gelu, [-0.0, -0.0, 0.0, INFINITY]),
         (Sign, [-1.0, -0.0, 0.0, 1.0]),
+        (Rounded, [-INFINITY, -0.0, 0.0, INFINITY]),
+        (Rest, [0.0, 0.0, 0.0, 0.0]),
     ];
     let named: Vec<_> = rows.iter().map(|row| row.0).collect();
     let all: Vec<_> = Function::ALL.iter().copied().filter(|f| f.arity() == 1).collect();

@@ -11,7 +11,8 @@ mod verify;
 pub use nest::{Access, Axis, AxisId, Combine, Factor, Index, Nest, Outside, Reduction, Term, axes};
 pub use routine::{Crop, CustomFunction, Detections, Routine, RoutineKind};
 
-use std::collections::BTreeSet;
+use crate::mode::Mode;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A tensor of a [`Graph`].
@@ -137,6 +138,9 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// Layers that the model wants computed by their definitions, term by term.
     pub by_definition: BTreeSet<String>,
+    /// Layers of which the user wants more than that they be fast. Where arithmetic is compensated, expressions keep what
+    /// rounding takes until a value is marked as [rounded](crate::function::Function::Rounded).
+    pub modes: BTreeMap<String, Mode>,
 }
 
 impl Graph {
@@ -152,6 +156,16 @@ impl Graph {
         }
         self.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source });
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// Whether a nest's arithmetic is compensated.
+    pub fn is_compensated(&self, nest: &Nest) -> bool {
+        self.mode_of(&nest.name) == Mode::Compensated
+    }
+
+    /// What the user lets the compiler do in the layer of this name.
+    pub fn mode_of(&self, layer: &str) -> Mode {
+        self.modes.get(layer).copied().unwrap_or_default()
     }
 
     /// The tensor behind an id.

@@ -5,8 +5,8 @@
 
 use super::accesses::for_each_iteration;
 use super::uses::{Uses, nest_at};
-use crate::expression::Expression;
 use crate::graph::{Access, Graph, Nest, Outside, Source};
+use crate::recipe::Recipe;
 use std::sync::Arc;
 
 /// Elements up to which a tensor is computed at build time: a megabyte-sized table is worth its place in the binary, the
@@ -49,7 +49,7 @@ fn foldable(graph: &Graph, at: usize) -> Option<&Nest> {
 
 fn evaluate(graph: &Graph, nest: &Nest, words: &mut [u32]) {
     let sources: Vec<&Arc<[u32]>> = nest.reads.iter().filter_map(|access| graph.constant(access.tensor)).collect();
-    let store: Expression = nest.store.expanded();
+    let store = Recipe::of(nest, graph.is_compensated(nest)).store;
     let mut scratch = Vec::new();
     for_each_iteration(&nest.parallel.iter().map(|axis| axis.extent).collect::<Vec<_>>(), |iteration| {
         let operand = |i: usize| {

@@ -11,6 +11,7 @@ use super::uses::{Uses, nest_at};
 use crate::expression::{Expression, Node, NodeId};
 use crate::graph::{Access, Combine, Element, Graph, Index, Nest, Source};
 use crate::instruction::Instruction;
+use crate::mode::Mode;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -73,9 +74,11 @@ impl Fold {
 
 /// The contraction that the element-wise nest at a position folds into, and how.
 fn fold_at(graph: &Graph, uses: &Uses, at: usize) -> Option<(usize, Fold)> {
-    let map = nest_at(graph, at).filter(|nest| nest.reduction.is_none())?;
+    let is_fast = |nest: &Nest| graph.mode_of(&nest.name) == Mode::Fast;
+    let map = nest_at(graph, at).filter(|nest| nest.reduction.is_none() && is_fast(nest))?;
     let mut producers = map.reads.iter().filter_map(|access| uses.private_writer(access.tensor));
-    let producer = producers.find(|producer| nest_at(graph, *producer).is_some_and(|nest| is_bare(graph, nest)))?;
+    let producer = producers
+        .find(|producer| nest_at(graph, *producer).is_some_and(|nest| is_fast(nest) && is_bare(graph, nest)))?;
     // The two as one nest tell which constants the map reads in which of the contraction's loops.
     let nest = fused(nest_at(graph, producer)?, map)?;
     let weight = constant_factor(graph, &nest)?;

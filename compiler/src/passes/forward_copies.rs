@@ -32,7 +32,7 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
 }
 
 /// Whether a nest moves elements and does nothing else.
-fn is_copy(nest: &Nest) -> bool {
+pub(super) fn is_copy(nest: &Nest) -> bool {
     nest.reduction.is_none() && nest.reads.len() == 1 && nest.store == Expression::read_of(0)
 }
 

@@ -4,6 +4,7 @@
 //! happen while the element is at hand. Every operation keeps its own rounding, so no bit changes.
 
 use super::accesses::{Linear, Sum, extents, substitute};
+use super::forward_copies::is_copy;
 use super::operands::{merge_equal_reads, renumbered};
 use super::uses::{Uses, nest_at};
 use crate::expression::Expression;
@@ -37,11 +38,17 @@ fn fuse_at(graph: &Graph, uses: &Uses, at: usize) -> Option<(usize, Nest)> {
     producers.sort_unstable();
     producers.dedup();
     // The latest first: what it reads has lived longest already.
-    producers.iter().rev().find_map(|producer| {
-        let nest =
-            nest_at(graph, *producer).filter(|nest| nest.store.nodes.len() + map.store.nodes.len() <= LONGEST)?;
-        Some((*producer, fused(nest, map)?))
+    producers.iter().rev().find_map(|at| {
+        let producer = nest_at(graph, *at)
+            .filter(|nest| nest.store.nodes.len() + map.store.nodes.len() <= LONGEST)
+            .filter(|nest| have_one_arithmetic(graph, nest, map))?;
+        Some((*at, fused(producer, map)?))
     })
+}
+
+/// Whether both nests can be carried out as one: all of it is compensated, or none. The two have the producer's name.
+fn have_one_arithmetic(graph: &Graph, producer: &Nest, map: &Nest) -> bool {
+    graph.is_compensated(producer) == graph.is_compensated(map) || is_copy(map)
 }
 
 /// `map` and the nest that makes one of its operands as one nest, if the map reads exactly what an iteration makes.

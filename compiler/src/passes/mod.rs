@@ -2,9 +2,11 @@
 //!
 //! One file per pass, one line each in [`PASSES`]. Owns what is fused, folded and dropped. Must not know orders of sums,
 //! memory layouts or targets. A pass that doesn't change bits leaves every operation of every element in place, in its
-//! order; where a result is kept is all that it changes.
+//! order; where a result is kept is all that it changes. Before them all [`compensate`] says what compensated layers keep
+//! and where they round.
 
 mod accesses;
+mod compensate;
 mod constant_fold;
 mod eliminate;
 mod fold_affine;
@@ -15,6 +17,8 @@ mod rejoin;
 #[cfg(test)]
 mod tests;
 mod uses;
+
+pub use compensate::{Refused, compensate};
 
 use crate::graph::Graph;
 use crate::mode::Mode;
@@ -49,7 +53,8 @@ pub struct Change {
     pub what: String,
 }
 
-/// Runs the passes that the mode allows; gives the graph and what was done to it.
+/// Runs the passes that the mode allows; gives the graph and what was done to it. Those that change bits leave out the
+/// layers for which a stricter mode was chosen.
 pub fn run(mut graph: Graph, mode: Mode) -> (Graph, Vec<Change>) {
     let mut changes = Vec::new();
     for pass in PASSES.iter().filter(|pass| mode == Mode::Fast || !pass.changes_bits) {

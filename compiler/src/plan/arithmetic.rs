@@ -3,8 +3,9 @@
 
 use crate::expression::{Expression, Node};
 use crate::function::Function;
-use crate::graph::Element;
+use crate::graph::{Element, Nest};
 use crate::instruction::Instruction;
+use crate::recipe::Recipe;
 
 /// A number system with a meaning for every instruction.
 pub trait Arithmetic: Copy + Sync {
@@ -28,6 +29,9 @@ pub trait Arithmetic: Copy + Sync {
 
     /// An integer, such as an extent.
     fn integer(value: Self::Value) -> i64;
+
+    /// What is done here for one element of a nest.
+    fn recipe(nest: &Nest, compensated: bool) -> Recipe;
 
     /// The expression as it is evaluated here.
     fn prepared(expression: &Expression) -> Expression;
@@ -70,6 +74,10 @@ impl Arithmetic for Words {
 
     fn integer(value: u32) -> i64 {
         i64::from(value as i32)
+    }
+
+    fn recipe(nest: &Nest, compensated: bool) -> Recipe {
+        Recipe::of(nest, compensated)
     }
 
     fn prepared(expression: &Expression) -> Expression {
@@ -128,12 +136,19 @@ impl Arithmetic for Reals {
         value as i64
     }
 
+    fn recipe(nest: &Nest, _: bool) -> Recipe {
+        Recipe::definition(nest)
+    }
+
     fn prepared(expression: &Expression) -> Expression {
         expression.clone()
     }
 
     #[inline(always)]
     fn apply(instruction: Instruction, operands: &[f64]) -> f64 {
+        if let (Instruction::FusedMultiplyAdd, [a, b, c]) = (instruction, operands) {
+            return Self::fma(*a, *b, *c);
+        }
         instruction.real(operands).expect("instructions on bits stand only inside functions")
     }
 
@@ -175,6 +190,7 @@ impl<A: Arithmetic> Evaluator<A> {
     }
 
     /// Evaluates `count` elements; `fill` writes an operand's values.
+    #[inline(always)]
     pub(super) fn evaluate(&mut self, count: usize, mut fill: impl FnMut(usize, &mut [A::Value])) {
         let Self { expression, rows, width } = self;
         for (at, node) in expression.nodes.iter().enumerate() {

@@ -9,8 +9,9 @@
 use super::arithmetic::{Arithmetic, Reals};
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::graph::Element;
+use crate::graph::{Element, Nest};
 use crate::instruction::Instruction;
+use crate::recipe::Recipe;
 
 /// The unit roundoff of `f32`.
 const UNIT: f64 = 1.0 / 16_777_216.0;
@@ -86,6 +87,10 @@ impl Arithmetic for Bounds {
 
     fn integer(value: Bounded) -> i64 {
         Reals::integer(value.value)
+    }
+
+    fn recipe(nest: &Nest, compensated: bool) -> Recipe {
+        Reals::recipe(nest, compensated)
     }
 
     fn prepared(expression: &Expression) -> Expression {

@@ -3,6 +3,7 @@
 use super::{Numerics, Plan};
 use crate::bytes;
 use crate::graph::{Nest, Operation, Reduction, Source};
+use crate::recipe::Recipe;
 
 impl Plan {
     /// Hands everything that decides the bits of the outputs to `take`, piece by piece: tensors with the constants in them,
@@ -20,6 +21,7 @@ impl Plan {
         }
         for (operation, numerics) in graph.operations.iter().zip(&self.numerics) {
             text(match operation {
+                Operation::Nest(nest) if graph.is_compensated(nest) => format!("{nest:?} {:?}", Recipe::of(nest, true)),
                 Operation::Nest(nest) => format!("{:?}", expanded(nest)),
                 Operation::Routine(routine) => format!("{routine:?}"),
             });

@@ -110,9 +110,9 @@ impl Plan {
 /// The numerics of an operation that the mode allows. What is stored narrow is multiplied as it is stored.
 fn choose(graph: &Graph, formats: &[Format], operation: &Operation, mode: Mode) -> Numerics {
     let narrow = operation.reads().iter().any(|tensor| formats[tensor.0].is_narrow());
-    let algorithm = match (mode, operation) {
+    let algorithm = match (mode.max(graph.mode_of(operation.name())), operation) {
         (Mode::Fast, Operation::Nest(nest)) if !narrow => Winograd::choose(graph, nest),
-        (Mode::Fast | Mode::Strict, _) => None,
+        (Mode::Fast | Mode::Strict | Mode::Compensated, _) => None,
     };
     algorithm.map_or_else(|| direct(operation), Numerics::Winograd)
 }

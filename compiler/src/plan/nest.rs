@@ -5,7 +5,7 @@ use super::arithmetic::{Arithmetic, Evaluator};
 use super::batch::{Buffer, Positions, outside_value};
 use super::vectorised::vectorised;
 use crate::graph::{Access, Combine, Graph, Nest, Reduction};
-use crate::instruction::Instruction;
+use crate::recipe::{Recipe, Sum};
 use std::ops::Range;
 
 /// Elements evaluated at a time: their expressions' intermediate values stay in the first-level cache.
@@ -20,6 +20,7 @@ const THREAD_ITERATIONS: usize = 1 << 18;
 /// A nest made ready: positions tabulated, loops divided into the batch and the others.
 struct Prepared<'a, A: Arithmetic> {
     nest: &'a Nest,
+    recipe: Recipe,
     order: Order,
     reads: Vec<Read<'a, A>>,
     /// The loop walked in batches; the nest's number of parallel loops when it has none.
@@ -80,7 +81,8 @@ pub(super) fn run<'a, A: Arithmetic>(
     let batch_extent = nest.parallel[batch].extent;
     let mut outer: Vec<usize> = nest.parallel.iter().map(|axis| axis.extent).collect();
     outer[batch] = batch_extent.div_ceil(BATCH);
-    let prepared = Prepared { nest, order, reads, batch, batch_extent, outer };
+    let recipe = A::recipe(nest, graph.is_compensated(nest));
+    let prepared = Prepared { nest, recipe, order, reads, batch, batch_extent, outer };
     let units: usize = prepared.outer.iter().product();
     let write = Positions::new(nest, &nest.write, batch);
     let mut values = prepared.compute(units).into_iter().flatten();
@@ -153,29 +155,32 @@ struct Accumulation<'a, A: Arithmetic> {
     prepared: &'a Prepared<'a, A>,
     reduction: &'a Reduction,
     start: Evaluator<A>,
-    term: Evaluator<A>,
+    step: Evaluator<A>,
+    fold: Evaluator<A>,
     /// The two operands of a contraction whose factors are plain reads.
     factors: Option<(usize, usize)>,
     rows: (Vec<A::Value>, Vec<A::Value>),
-    /// One row of partial results for each lane.
-    lanes: Vec<Vec<A::Value>>,
+    /// For each lane a row for each word of its partial sum.
+    lanes: Vec<Vec<Vec<A::Value>>>,
 }
 
 impl<'a, A: Arithmetic> Worker<'a, A> {
     fn new(prepared: &'a Prepared<'a, A>) -> Self {
         let width = BATCH.min(prepared.batch_extent);
-        let reduction = prepared.nest.reduction.as_ref().map(|reduction| Accumulation::new(prepared, reduction, width));
-        Self { prepared, store: Evaluator::new(&prepared.nest.store, width), reduction }
+        let reduction = (prepared.nest.reduction.as_ref().zip(prepared.recipe.sum.as_ref()))
+            .map(|(reduction, sum)| Accumulation::new(prepared, reduction, sum, width));
+        Self { prepared, store: Evaluator::new(&prepared.recipe.store, width), reduction }
     }
 
     fn values(&mut self, units: Range<usize>) -> Vec<A::Value> {
         let mut values = Vec::new();
         let prepared = self.prepared;
+        let reads = &prepared.reads;
         prepared.each_unit(units, |iteration, first, count| {
-            let reduced = self.reduction.as_mut().map(|reduction| reduction.run(iteration, first, count));
-            self.store.evaluate(count, |operand, row| match (prepared.reads.get(operand), reduced) {
+            let words = self.reduction.as_mut().map(|reduction| reduction.run(iteration, first, count));
+            self.store.evaluate(count, |operand, row| match (reads.get(operand), words) {
                 (Some(read), _) => read.load(iteration, first, row),
-                (None, Some(reduced)) => row.copy_from_slice(reduced),
+                (None, Some(words)) => row.copy_from_slice(&words[operand - reads.len()][..count]),
                 (None, None) => unreachable!("the verifier has checked the operands"),
             });
             values.extend_from_slice(&self.store.result(0)[..count]);
@@ -185,9 +190,8 @@ impl<'a, A: Arithmetic> Worker<'a, A> {
 }
 
 impl<'a, A: Arithmetic> Accumulation<'a, A> {
-    fn new(prepared: &'a Prepared<'a, A>, reduction: &'a Reduction, width: usize) -> Self {
-        let term = Evaluator::new(&reduction.term, width);
-        let factors = match (reduction.combine, term.plain_reads().as_deref()) {
+    fn new(prepared: &'a Prepared<'a, A>, reduction: &'a Reduction, sum: &Sum, width: usize) -> Self {
+        let factors = match (reduction.combine, Evaluator::<A>::new(&reduction.term, 0).plain_reads().as_deref()) {
             (Combine::FusedSum, Some(&[first, second])) => Some((first, second)),
             _ => None,
         };
@@ -199,27 +203,28 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
         Self {
             prepared,
             reduction,
-            start: Evaluator::new(&reduction.start, width),
-            term,
+            start: Evaluator::new(&sum.start, width),
+            step: Evaluator::new(&sum.step, width),
+            fold: Evaluator::new(&sum.fold, width),
             factors,
             rows: (row.clone(), row.clone()),
-            lanes: vec![row; lanes],
+            lanes: vec![vec![row; sum.words()]; lanes],
         }
     }
 
-    /// The reduction's results for one batch.
-    fn run(&mut self, outer: &[usize], first: usize, count: usize) -> &[A::Value] {
+    /// The words of the reduction's results for one batch.
+    fn run(&mut self, outer: &[usize], first: usize, count: usize) -> &[Vec<A::Value>] {
         let reads = &self.prepared.reads;
         self.start.evaluate(count, |operand, row| reads[operand].load(outer, first, row));
-        for lane in &mut self.lanes {
-            lane[..count].copy_from_slice(&self.start.result(0)[..count]);
+        for (word, row) in self.lanes.iter_mut().flat_map(|lane| lane.iter_mut().enumerate()) {
+            row[..count].copy_from_slice(&self.start.result(word)[..count]);
         }
         let mut iteration = outer.to_vec();
         match self.prepared.order {
             Order::Chain { block } => self.chain(block, &mut iteration, first, count),
             Order::Lanes(lanes) => self.strided_lanes(lanes, &mut iteration, first, count),
         }
-        &self.lanes[0][..count]
+        &self.lanes[0]
     }
 
     fn chain(&mut self, block: usize, iteration: &mut [usize], first: usize, count: usize) {
@@ -249,8 +254,15 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
         let mut half = lanes / 2;
         while half > 0 {
             let (kept, folded) = self.lanes.split_at_mut(half);
-            for (there, term) in kept.iter_mut().zip(folded.iter()) {
-                combine_rows::<A>(self.reduction.combine, &mut there[..count], &term[..count]);
+            for (there, other) in kept.iter_mut().zip(folded.iter()) {
+                let words = there.len();
+                self.fold.evaluate(count, |operand, row| {
+                    let from = if operand < words { &there[operand] } else { &other[operand - words] };
+                    row.copy_from_slice(&from[..count]);
+                });
+                there.iter_mut().enumerate().for_each(|(word, row)| {
+                    row[..count].copy_from_slice(&self.fold.result(word)[..count]);
+                });
             }
             half /= 2;
         }
@@ -273,24 +285,22 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
     /// Adds the term of one iteration to a lane.
     fn accumulate(&mut self, lane: usize, iteration: &[usize], first: usize, count: usize) {
         let reads = &self.prepared.reads;
-        let there = &mut self.lanes[lane][..count];
-        if let Some((a, b)) = self.factors {
+        let there = &mut self.lanes[lane];
+        if let (Some((a, b)), [there]) = (self.factors, &mut there[..]) {
             let a = reads[a].row(iteration, first, count, &mut self.rows.0);
             let b = reads[b].row(iteration, first, count, &mut self.rows.1);
-            vectorised(|| fused(there, a, b, A::fma));
+            vectorised(|| fused(&mut there[..count], a, b, A::fma));
             return;
         }
-        self.term.evaluate(count, |operand, row| reads[operand].load(iteration, first, row));
-        match self.reduction.combine {
-            Combine::FusedSum => {
-                let (a, b) = (self.term.result(0), self.term.result(1));
-                for ((there, a), b) in there.iter_mut().zip(a).zip(b) {
-                    *there = A::fma(*a, *b, *there);
-                }
-            }
-            Combine::Sum | Combine::Product | Combine::Maximum | Combine::Minimum => {
-                combine_rows::<A>(self.reduction.combine, there, &self.term.result(0)[..count]);
-            }
+        let step = &mut self.step;
+        vectorised(|| {
+            step.evaluate(count, |operand, row| match reads.get(operand) {
+                Some(read) => read.load(iteration, first, row),
+                None => row.copy_from_slice(&there[operand - reads.len()][..count]),
+            });
+        });
+        for (word, row) in there.iter_mut().enumerate() {
+            row[..count].copy_from_slice(&self.step.result(word)[..count]);
         }
     }
 }
@@ -303,17 +313,5 @@ fn fused<V: Copy>(there: &mut [V], a: &[V], b: &[V], fma: impl Fn(V, V, V) -> V)
         (&[a], b) => there.iter_mut().zip(b).for_each(|(there, b)| *there = fma(a, *b, *there)),
         (a, &[b]) => there.iter_mut().zip(a).for_each(|(there, a)| *there = fma(*a, b, *there)),
         (a, b) => there.iter_mut().zip(a).zip(b).for_each(|((there, a), b)| *there = fma(*a, *b, *there)),
-    }
-}
-
-fn combine_rows<A: Arithmetic>(combine: Combine, there: &mut [A::Value], term: &[A::Value]) {
-    for (there, term) in there.iter_mut().zip(term) {
-        *there = match combine {
-            Combine::Sum => A::apply(Instruction::Add, &[*there, *term]),
-            Combine::Product => A::apply(Instruction::Multiply, &[*there, *term]),
-            Combine::Maximum => A::apply(Instruction::Maximum, &[*term, *there]),
-            Combine::Minimum => A::apply(Instruction::Minimum, &[*term, *there]),
-            Combine::FusedSum => unreachable!("contractions are chains"),
-        };
     }
 }

@@ -7,14 +7,14 @@ use std::fmt::{self, Display};
 
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mode = match self.mode {
-            Mode::Fast => "fast",
-            Mode::Strict => "strict",
-        };
-        writeln!(f, "mode {mode}")?;
+        writeln!(f, "mode {}", self.mode.text())?;
         f.write_str(&self.graph.sources_text(|tensor| self.formats[tensor.0]))?;
         for (operation, numerics) in self.graph.operations.iter().zip(&self.numerics) {
             f.write_str(&self.graph.operation_text(operation))?;
+            match self.graph.mode_of(operation.name()) {
+                Mode::Compensated => writeln!(f, "    compensated: what rounding takes is kept to the end")?,
+                Mode::Fast | Mode::Strict => {}
+            }
             match (operation, numerics) {
                 (Operation::Nest(nest), Numerics::Direct(order)) => writeln!(f, "    {}", order_text(nest, *order))?,
                 (Operation::Nest(nest), Numerics::Winograd(winograd)) => {

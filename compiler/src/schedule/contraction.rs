@@ -5,13 +5,14 @@
 //! in a register, so that the arithmetic units stay busy whatever the memory does.
 
 use super::frame::{Coordinate, Frame};
-use super::generic::{Loops, tasks_text};
+use super::generic::{Loops, tasks_text, values};
 use super::place::{BLOCK, Layout, Position, pack};
 use crate::expression::Node;
 use crate::graph::{Combine, Graph, Nest, Outside, Source};
 use crate::instruction::Instruction;
 use crate::kernel::{Address, Type, ValueId, VariableId};
 use crate::plan::Order;
+use crate::recipe::Sum;
 use ncnnc_targets::{Target, Tile};
 use std::ops::Range;
 
@@ -181,14 +182,19 @@ const LINE: usize = 64;
 const WORTH_SLICING: usize = 4;
 
 /// Divides the channels into parts and chooses the tile for each. Unless places are `padded`, the channels that fill no
-/// vector are in a part of one group.
-pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, target: &Target) -> Vec<Part> {
+/// vector are in a part of one group. Each sum takes so many `words`.
+pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, words: usize, target: &Target) -> Vec<Part> {
     let channels = extents[contraction.channel];
     let plane = Plane::of(contraction, extents);
     let vectors = channels.div_ceil(target.lanes);
     let (best, _) = best(plane, vectors, target);
-    // A single row of outputs is held in several vectors to hide the latency of the sum.
-    let tile = if plane.pixels() == 1 { Tile { pixels: 1, vectors: LONGEST_ROW } } else { best };
+    let tile = match (words, plane.pixels()) {
+        // A single row of outputs is held in several vectors to hide the latency of the sum.
+        (1, 1) => Tile { pixels: 1, vectors: LONGEST_ROW },
+        (1, _) => best,
+        (_, 1) => Tile { pixels: 1, vectors: COMPENSATED.pixels * COMPENSATED.vectors },
+        (_, _) => COMPENSATED,
+    };
     let full = if padded { vectors } else { channels / target.lanes };
     let width = tile.vectors.min(full).max(1);
     let whole = full / width * width;
@@ -279,6 +285,10 @@ impl Plane {
 /// Vectors of output of a matrix-vector product held at once.
 const LONGEST_ROW: usize = 8;
 
+/// The tile of compensated sums, which take two registers each and several more for every product: what sixteen registers
+/// hold. The arithmetic of four sums keeps the units busy.
+const COMPENSATED: Tile = Tile { pixels: 2, vectors: 2 };
+
 /// Cycles that one step of the reduction takes for one tile.
 fn cost_of_step(pixels: usize, vectors: usize) -> f64 {
     let multiply = (pixels * vectors) as f64 / 2.0;
@@ -289,7 +299,7 @@ fn cost_of_step(pixels: usize, vectors: usize) -> f64 {
 /// One part of a contraction being emitted.
 pub struct Tiling<'n> {
     /// The nest with its accesses resolved; the weight's position is the packed one.
-    pub loops: Loops<'n>,
+    pub loops: Loops,
     /// The axes' roles.
     pub contraction: &'n Contraction,
     /// Which channels.
@@ -436,7 +446,9 @@ impl Tiling<'_> {
         let (channels, taps) = loops.extents[loops.parallel..].split_first().expect("a contraction has a reduction");
         let tiles = Plane::of(contraction, &loops.extents).tiles(part.along);
         let tiles: usize = tiles.into_iter().map(|(_, count)| count).sum();
-        let can = self.channels_are_tasks(lanes) && whole && loops.writes_vectors(contraction.channel);
+        // The output has room for one word of a sum.
+        let waits = loops.sum.as_ref().is_some_and(|(sum, _)| sum.words() == 1);
+        let can = waits && self.channels_are_tasks(lanes) && whole && loops.writes_vectors(contraction.channel);
         if !can || tiles < WORTH_SLICING || channels % BLOCK != 0 {
             return 1;
         }
@@ -498,8 +510,8 @@ impl Tiling<'_> {
     fn tile(&self, frame: &mut Frame, walk: &Walk, pixels: &[Vec<(usize, Coordinate)>]) {
         let lanes = frame.builder.lanes();
         let Contraction { activation, weight, channel, .. } = *self.contraction;
-        let (reduction, order) = self.loops.reduction.expect("a contraction has a reduction");
-        let Order::Chain { block } = order else { panic!("contractions are chains") };
+        let (sum, order) = self.loops.sum.as_ref().expect("a contraction has a sum");
+        let Order::Chain { block } = *order else { panic!("contractions are chains") };
         let stage = walk.stage;
         let base = frame.coordinates[channel].clone();
         let width = pixels.len();
@@ -509,9 +521,11 @@ impl Tiling<'_> {
             }
         };
         let vector = |frame: &mut Frame, v: usize| frame.coordinates[channel] = base.clone().moved(v * lanes);
+        let words = sum.words();
         let sums: Vec<VariableId> =
-            (0..width * self.part.vectors).map(|_| frame.builder.variable(Type::Vector)).collect();
-        let start = reduction.start.expanded();
+            (0..width * self.part.vectors * words).map(|_| frame.builder.variable(Type::Vector)).collect();
+        let sum_of = |i: usize, v: usize| &sums[(i * self.part.vectors + v) * words..][..words];
+        let start = &sum.start;
         let shared = !start.nodes.iter().any(|node| matches!(node, Node::Read(read) if self.moves(*read)));
         for v in 0..self.part.vectors {
             vector(frame, v);
@@ -520,15 +534,15 @@ impl Tiling<'_> {
                 pixel(frame, i);
                 let begun = match stage {
                     Stage::Whole | Stage::Start if value.is_none() || !shared => {
-                        frame.expression(Type::Vector, &start, &self.loops.reads, None, Some(channel))[0]
+                        frame.expression(Type::Vector, start, &self.loops.reads, &[], Some(channel))
                     }
                     Stage::Whole | Stage::Start => value.expect("computed above"),
                     Stage::Slice(..) | Stage::Finish => {
                         let address = frame.address(&self.loops.write);
-                        frame.builder.load(Type::Vector, address)
+                        vec![frame.builder.load(Type::Vector, address)]
                     }
                 };
-                frame.builder.set(sums[i * self.part.vectors + v], begun);
+                sum_of(i, v).iter().zip(&begun).for_each(|(word, value)| frame.builder.set(*word, *value));
                 value = Some(begun);
             }
         }
@@ -543,10 +557,7 @@ impl Tiling<'_> {
                 pixel(frame, i);
                 let factor = frame.read(Type::Vector, &self.loops.reads[activation], Some(channel));
                 for (v, weight) in weights.iter().enumerate() {
-                    let sum = sums[i * self.part.vectors + v];
-                    let there = frame.builder.get(sum);
-                    let next = frame.builder.apply(Instruction::FusedMultiplyAdd, &[*weight, factor, there]);
-                    frame.builder.set(sum, next);
+                    self.step(frame, sum, *weight, factor, sum_of(i, v));
                 }
             }
         };
@@ -561,15 +572,15 @@ impl Tiling<'_> {
             for v in 0..self.part.vectors {
                 pixel(frame, i);
                 vector(frame, v);
-                let sum = frame.builder.get(sums[i * self.part.vectors + v]);
+                let sum = values(frame, sum_of(i, v));
                 match stage {
                     Stage::Whole | Stage::Finish => {
                         let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
-                        finish(frame, &self.loops, channel, there, sum);
+                        finish(frame, &self.loops, channel, there, &sum);
                     }
                     Stage::Start | Stage::Slice(..) => {
                         let address = frame.address(&self.loops.write);
-                        frame.builder.store(address, sum);
+                        frame.builder.store(address, sum[0]);
                     }
                 }
             }
@@ -616,6 +627,20 @@ impl Tiling<'_> {
         frame.coordinates[channel] = base;
     }
 
+    /// Adds the product of two factors to a sum.
+    fn step(&self, frame: &mut Frame, sum: &Sum, weight: ValueId, factor: ValueId, into: &[VariableId]) {
+        let there = values(frame, into);
+        if let ([into], [there]) = (into, &there[..]) {
+            let next = frame.builder.apply(Instruction::FusedMultiplyAdd, &[weight, factor, *there]);
+            return frame.builder.set(*into, next);
+        }
+        let mut operands = vec![factor; self.loops.reads.len()];
+        operands[self.contraction.weight] = weight;
+        operands.extend(there);
+        let next = frame.builder.expression(Type::Vector, &sum.step, &operands);
+        into.iter().zip(next).for_each(|(word, value)| frame.builder.set(*word, value));
+    }
+
     /// Whether a read moves with the pixels of a tile.
     fn moves(&self, read: usize) -> bool {
         self.contraction.pixels.iter().any(|axis| self.loops.reads[read].position.depends_on(*axis))
@@ -624,9 +649,9 @@ impl Tiling<'_> {
 
 /// Stores the next `there` channels, a vector of sums: whole, or lane by lane where channels don't lie side by side and
 /// for the channels there are of a last, partial vector.
-pub fn finish(frame: &mut Frame, loops: &Loops, channel: usize, there: usize, sum: ValueId) {
+pub fn finish(frame: &mut Frame, loops: &Loops, channel: usize, there: usize, sum: &[ValueId]) {
     let lanes = frame.builder.lanes();
-    let value = frame.expression(Type::Vector, &loops.store, &loops.reads, Some(sum), Some(channel))[0];
+    let value = frame.expression(Type::Vector, &loops.store, &loops.reads, sum, Some(channel))[0];
     let write = &loops.write;
     if loops.writes_vectors(channel) && (loops.padded == Some(channel) || there == lanes) {
         let address = frame.address(write);
@@ -677,8 +702,10 @@ mod tests {
     fn parts_cover_any_number_of_channels() {
         let contraction = Contraction { activation: 0, weight: 1, channel: 0, pixels: vec![1, 2], groups: Vec::new() };
         for (target, channels) in TARGETS.iter().flat_map(|target| (1..300).map(move |channels| (target, channels))) {
-            for (plane, padded) in [([1, 1], false), ([1, 1], true), ([7, 7], false), ([14, 14], true)] {
-                let parts = parts(&contraction, &[channels, plane[0], plane[1], 64], padded, target);
+            for (plane, padded, words) in
+                [([1, 1], false, 1), ([1, 1], true, 2), ([7, 7], false, 1), ([7, 7], false, 2), ([14, 14], true, 1)]
+            {
+                let parts = parts(&contraction, &[channels, plane[0], plane[1], 64], padded, words, target);
                 let covered = parts.iter().fold(0, |covered, part| {
                     assert_eq!(part.first, covered, "{} {channels} {plane:?}", target.name);
                     covered + part.channels

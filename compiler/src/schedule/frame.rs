@@ -228,16 +228,16 @@ impl Frame {
         }
     }
 
-    /// The values of an expression's results; its operands are read as they are needed, `last` being the one after them.
+    /// The values of an expression's results; its operands are read as they are needed, `last` being those after them.
     pub fn expression(
         &mut self,
         ty: Type,
         expression: &Expression,
         operands: &[Operand],
-        last: Option<ValueId>,
+        last: &[ValueId],
         vector: Option<usize>,
     ) -> Vec<ValueId> {
-        let mut values: Vec<ValueId> = Vec::with_capacity(operands.len() + 1);
+        let mut values: Vec<ValueId> = Vec::with_capacity(operands.len() + last.len());
         let unread = self.builder.task();
         for (number, operand) in operands.iter().enumerate() {
             let wanted = expression.nodes.contains(&Node::Read(number));

@@ -6,10 +6,9 @@ use super::frame::{Coordinate, Frame, Operand};
 use super::lanes::fold;
 use super::place::{BLOCK, Guard, Position};
 use crate::expression::Expression;
-use crate::graph::{Combine, Reduction};
-use crate::instruction::Instruction;
 use crate::kernel::{Type, ValueId, VariableId};
 use crate::plan::Order;
+use crate::recipe::Sum;
 use std::ops::Range;
 
 /// An axis cut into more segments than this is left whole: before, inside and behind the tensor are three.
@@ -20,16 +19,16 @@ const UNROLLED_TERMS: usize = 32;
 
 /// A nest with its accesses resolved to buffers.
 #[derive(Clone)]
-pub struct Loops<'n> {
+pub struct Loops {
     /// Extents of the parallel axes, then of the reduction's.
     pub extents: Vec<usize>,
     /// How many are parallel.
     pub parallel: usize,
-    /// The reduction and its order.
-    pub reduction: Option<(&'n Reduction, Order)>,
+    /// How terms come together, and in which order.
+    pub sum: Option<(Sum, Order)>,
     /// What is read.
     pub reads: Vec<Operand>,
-    /// What is stored, from the reads and the reduction's result; expanded.
+    /// What is stored, from the reads and the words of the sum; expanded.
     pub store: Expression,
     /// Where it is stored.
     pub write: Operand,
@@ -47,7 +46,7 @@ pub struct VectorAxis {
     pub run: usize,
 }
 
-impl Loops<'_> {
+impl Loops {
     /// The best parallel axis for vectors of so many lanes: the longest along which everything moves by single words.
     /// Reads that are `constant` are packed to fit.
     pub fn vector_axis(&self, lanes: usize, constant: &[bool]) -> Option<VectorAxis> {
@@ -125,9 +124,9 @@ impl Loops<'_> {
     pub fn how(&self, vector: Option<VectorAxis>, lanes: usize, names: &[&str]) -> String {
         let together = match vector {
             None => {
-                let sum = self.reduction.filter(|(reduction, order)| match order {
+                let sum = self.sum.as_ref().filter(|(sum, order)| match order {
                     Order::Chain { .. } => false,
-                    Order::Lanes(_) => self.terms_run(reduction),
+                    Order::Lanes(_) => self.terms_run(sum),
                 });
                 let terms = if sum.is_some() { format!(" from vectors of {lanes} terms") } else { String::new() };
                 format!("one element at a time{terms}")
@@ -254,41 +253,25 @@ impl Loops<'_> {
     /// One iteration of the parallel loops, for one element or for a vector of them along `vector`.
     fn point(&self, frame: &mut Frame, vector: Option<usize>) {
         let ty = if vector.is_some() { Type::Vector } else { Type::Scalar };
-        let reduced = self.reduction.map(|(reduction, order)| self.reduce(frame, ty, vector, reduction, order));
-        let value = frame.expression(ty, &self.store, &self.reads, reduced, vector)[0];
+        let sum = self.sum.as_ref().map_or_else(Vec::new, |(sum, order)| self.reduce(frame, ty, vector, sum, *order));
+        let value = frame.expression(ty, &self.store, &self.reads, &sum, vector)[0];
         let address = frame.address(&self.write);
         frame.builder.store(address, value);
     }
 
-    fn reduce(
-        &self,
-        frame: &mut Frame,
-        ty: Type,
-        vector: Option<usize>,
-        reduction: &Reduction,
-        order: Order,
-    ) -> ValueId {
-        let start = frame.expression(ty, &reduction.start.expanded(), &self.reads, None, vector)[0];
-        let term = reduction.term.expanded();
-        let accumulate = |frame: &mut Frame, into: VariableId| {
-            let terms = frame.expression(ty, &term, &self.reads, None, vector);
-            let there = frame.builder.get(into);
-            let next = combine(frame, reduction.combine, there, &terms);
-            frame.builder.set(into, next);
-        };
+    /// The words of the sum.
+    fn reduce(&self, frame: &mut Frame, ty: Type, vector: Option<usize>, sum: &Sum, order: Order) -> Vec<ValueId> {
+        let start = frame.expression(ty, &sum.start, &self.reads, &[], vector);
+        let accumulate = |frame: &mut Frame, into: &[VariableId]| self.accumulate(frame, ty, vector, sum, into);
         match order {
             Order::Chain { block } => {
-                let sum = frame.builder.variable(ty);
-                frame.builder.set(sum, start);
-                self.chain(frame, block, &|frame| accumulate(frame, sum));
-                frame.builder.get(sum)
+                let variables = variables(frame, ty, &start);
+                self.chain(frame, block, &|frame| accumulate(frame, &variables));
+                values(frame, &variables)
             }
-            Order::Lanes(lanes) if ty == Type::Scalar && self.terms_run(reduction) => {
-                self.reduce_along(frame, reduction, lanes)
-            }
+            Order::Lanes(lanes) if ty == Type::Scalar && self.terms_run(sum) => self.reduce_along(frame, sum, lanes),
             Order::Lanes(lanes) => {
-                let sums: Vec<VariableId> = (0..lanes).map(|_| frame.builder.variable(ty)).collect();
-                sums.iter().for_each(|sum| frame.builder.set(*sum, start));
+                let sums: Vec<Vec<VariableId>> = (0..lanes).map(|_| variables(frame, ty, &start)).collect();
                 let [terms] = self.extents[self.parallel..] else { panic!("axes of sums in lanes are merged") };
                 let axis = self.parallel;
                 let rounds = terms / lanes;
@@ -296,18 +279,25 @@ impl Loops<'_> {
                     frame.repeat(rounds, |frame, round| {
                         for (lane, sum) in sums.iter().enumerate() {
                             frame.coordinates[axis] = Coordinate::counted(round, lanes, rounds).moved(lane);
-                            accumulate(frame, *sum);
+                            accumulate(frame, sum);
                         }
                     });
                 }
                 for (term, sum) in (rounds * lanes..terms).zip(&sums) {
                     frame.coordinates[axis] = Coordinate::fixed(term);
-                    accumulate(frame, *sum);
+                    accumulate(frame, sum);
                 }
-                let values = sums.iter().map(|sum| frame.builder.get(*sum)).collect();
-                fold(frame, reduction, values)
+                let values = sums.iter().map(|sum| values(frame, sum)).collect();
+                fold(frame, ty, sum, values)
             }
         }
+    }
+
+    /// Adds the term at the present point to a sum held in variables.
+    pub fn accumulate(&self, frame: &mut Frame, ty: Type, vector: Option<usize>, sum: &Sum, into: &[VariableId]) {
+        let there = values(frame, into);
+        let next = frame.expression(ty, &sum.step, &self.reads, &there, vector);
+        into.iter().zip(next).for_each(|(variable, value)| frame.builder.set(*variable, value));
     }
 
     /// Loops over the reduction's axes: blocks of the first outermost, then the others, then within the block.
@@ -406,25 +396,19 @@ fn counted(frame: &mut Frame, count: usize, unrolled: bool, body: &dyn Fn(&mut F
     }
 }
 
-/// What a reduction holds after one more term.
-pub fn combine(frame: &mut Frame, combine: Combine, there: ValueId, terms: &[ValueId]) -> ValueId {
-    match combine {
-        Combine::FusedSum => frame.builder.apply(Instruction::FusedMultiplyAdd, &[terms[0], terms[1], there]),
-        Combine::Sum | Combine::Product | Combine::Maximum | Combine::Minimum => {
-            combine_whole(frame, combine, there, terms[0])
-        }
-    }
+/// Variables that hold these values.
+pub fn variables(frame: &mut Frame, ty: Type, values: &[ValueId]) -> Vec<VariableId> {
+    let variable = |value: &ValueId| {
+        let variable = frame.builder.variable(ty);
+        frame.builder.set(variable, *value);
+        variable
+    };
+    values.iter().map(variable).collect()
 }
 
-/// What a reduction holds after taking another partial result as a term.
-pub fn combine_whole(frame: &mut Frame, combine: Combine, there: ValueId, term: ValueId) -> ValueId {
-    match combine {
-        Combine::FusedSum => unreachable!("contractions are chains"),
-        Combine::Sum => frame.builder.apply(Instruction::Add, &[there, term]),
-        Combine::Product => frame.builder.apply(Instruction::Multiply, &[there, term]),
-        Combine::Maximum => frame.builder.apply(Instruction::Maximum, &[term, there]),
-        Combine::Minimum => frame.builder.apply(Instruction::Minimum, &[term, there]),
-    }
+/// What variables hold.
+pub fn values(frame: &mut Frame, variables: &[VariableId]) -> Vec<ValueId> {
+    variables.iter().map(|variable| frame.builder.get(*variable)).collect()
 }
 
 impl VectorAxis {

@@ -14,6 +14,7 @@ use crate::format::Format;
 use crate::graph::{Access, Nest, Outside, Source, TensorId};
 use crate::kernel::{Argument, BufferId, Builder};
 use crate::plan::{Numerics, Order, winograd};
+use crate::recipe::Recipe;
 
 /// How a place holds its elements.
 #[derive(Clone, Copy)]
@@ -223,7 +224,9 @@ impl Scheduler<'_> {
         }
         let write = self.place_at(nest, &nest.write, to);
         let loops = self.loops(nest, numerics, &places, &write, to);
-        for part in parts(contraction, &loops.extents, loops.padded == Some(contraction.channel), self.target) {
+        let words = loops.sum.as_ref().map_or(1, |(sum, _)| sum.words());
+        let padded = loops.padded == Some(contraction.channel);
+        for part in parts(contraction, &loops.extents, padded, words, self.target) {
             let mut tiling = Tiling { loops: loops.clone(), contraction, part };
             let mut builder = Builder::new(kernel_name(&nest.name), lanes, tiling.tasks(lanes));
             let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);
@@ -253,7 +256,7 @@ impl Scheduler<'_> {
         let mut loops = Loops {
             parallel: extents.len(),
             extents,
-            reduction: None,
+            sum: None,
             reads: vec![from.operand()],
             store: Expression::read_of(0),
             write: to.operand(),
@@ -319,14 +322,7 @@ impl Scheduler<'_> {
     }
 
     /// A nest with its accesses resolved, but for the numbers of its buffers.
-    pub(super) fn loops<'n>(
-        &self,
-        nest: &'n Nest,
-        numerics: Numerics,
-        places: &[Place],
-        write: &Place,
-        to: Home,
-    ) -> Loops<'n> {
+    pub(super) fn loops(&self, nest: &Nest, numerics: Numerics, places: &[Place], write: &Place, to: Home) -> Loops {
         let extents = extents(nest);
         let shape = &self.graph().tensor(to.tensor).shape;
         // Vectors are loaded and stored up to the end of the last block: there must be room.
@@ -336,11 +332,12 @@ impl Scheduler<'_> {
         };
         let padded = place::reaches_end(&nest.write, shape, self.forms.layout(to), &extents)
             .filter(|axis| places.iter().chain([write]).all(|place| room(place, *axis)));
-        let (reduction, store) = match (&nest.reduction, numerics) {
-            (Some(reduction), Numerics::Direct(order)) => (Some((reduction, order)), nest.store.expanded()),
+        let Recipe { sum, store } = Recipe::of(nest, self.graph().is_compensated(nest));
+        let (sum, store) = match (sum, numerics) {
+            (Some(sum), Numerics::Direct(order)) => (Some((sum, order)), store),
             // The sum is over before anything is stored.
             (Some(_), Numerics::Winograd(_)) => (None, winograd::store(nest).expanded()),
-            (None, Numerics::Plain) => (None, nest.store.expanded()),
+            (None, Numerics::Plain) => (None, store),
             (Some(_), Numerics::Plain) | (None, Numerics::Direct(_) | Numerics::Winograd(_)) => {
                 panic!("{}: numerics of another nest", nest.name)
             }
@@ -349,7 +346,7 @@ impl Scheduler<'_> {
             padded,
             extents,
             parallel: nest.parallel.len(),
-            reduction,
+            sum,
             reads: places.iter().map(Place::operand).collect(),
             store,
             write: write.operand(),

@@ -18,6 +18,7 @@ use crate::graph::{Axis, Combine, Nest, Reduction};
 use crate::kernel::{Address, Argument, BufferId, Builder, Type, ValueId};
 use crate::plan::winograd::{Filtering, Window, Winograd};
 use crate::plan::{CHANNEL_BLOCK, Numerics, Order};
+use crate::recipe::Sum;
 use ncnnc_targets::Target;
 use std::ops::Range;
 
@@ -253,7 +254,7 @@ impl Scheduler<'_> {
         let lanes = self.target.lanes;
         let reduction = sum_over(tiles.window.inputs);
         let store = self.loops(nest, numerics, places, &write, to);
-        for part in parts(&products(), &tiles.extents(), store.padded == Some(Window::CHANNEL), self.target) {
+        for part in parts(&products(), &tiles.extents(), store.padded == Some(Window::CHANNEL), 1, self.target) {
             let mut store = store.clone();
             let sums = Sums::new(tiles, &part, lanes);
             let scratch = self.sums(tiles, &part, &sums);
@@ -265,7 +266,7 @@ impl Scheduler<'_> {
             let product = Loops {
                 extents: tiles.extents(),
                 parallel: axis::PARALLEL,
-                reduction: Some((&reduction, Order::Chain { block: CHANNEL_BLOCK })),
+                sum: Some((Sum::definition(&reduction, 2), Order::Chain { block: CHANNEL_BLOCK })),
                 reads: [tiles.window.activation, tiles.window.weight]
                     .map(|read| operand(store.reads[read].buffer, &places[read].position))
                     .to_vec(),
@@ -383,7 +384,7 @@ struct Multiplication<'m> {
     sums: &'m Sums,
     tiling: &'m Tiling<'m>,
     /// The convolution's nest without its sum.
-    store: &'m Loops<'m>,
+    store: &'m Loops,
 }
 
 impl Multiplication<'_> {
@@ -475,7 +476,7 @@ impl Multiplication<'_> {
             for (j, sum) in row.iter().enumerate().take(width) {
                 frame.coordinates[Window::ROW] = y.clone().moved(i);
                 frame.coordinates[Window::COLUMN] = x.clone().moved(j);
-                finish(frame, self.store, Window::CHANNEL, there, *sum);
+                finish(frame, self.store, Window::CHANNEL, there, &[*sum]);
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Reads the files of a model, and what the command line says about it.
 
 use crate::console::Console;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ncnnc_compiler::compile::{File, Options};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::format::Format;
+use ncnnc_compiler::mode::{LayerMode, Mode};
 use ncnnc_compiler::ops;
-use ncnnc_compiler::plan::Mode;
 use ncnnc_compiler::precision::{Exception, Precision};
 use std::ffi::OsStr;
 use std::fs;
@@ -26,9 +26,12 @@ pub struct ModelArguments {
     /// A further blob to put out; can be given several times
     #[arg(long = "output", value_name = "BLOB")]
     outputs: Vec<String>,
-    /// What may be done to the numbers
-    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
-    numerics: Numerics,
+    /// What may be done to the numbers: fast (the default), strict, which keeps to direct sums over the model's own
+    /// constants, or compensated, which keeps every layer within 1 ulp of its definition; for all layers or for those of a
+    /// name or pattern, such as `fc*=compensated`; can be given several times, and where several match a layer, the last
+    /// one holds
+    #[arg(long, value_name = "[LAYERS=]MODE", value_parser = numerics)]
+    numerics: Vec<Numerics>,
     /// How weights are stored: f32, f16 or bf16, for all layers or for those of a name or pattern, such as `fc*=f32`; can
     /// be given several times, and where several match a layer, the last one holds. `auto` (verify and compile) searches
     /// for the smallest storage of the layers not named that keeps to --max-error
@@ -57,14 +60,11 @@ pub struct ShapedModelArguments {
     shapes: Vec<(String, Vec<usize>)>,
 }
 
-/// What may be done to the numbers.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Numerics {
-    /// Algorithms that change results within the error budget are allowed
-    #[default]
-    Fast,
-    /// Direct sums only, over the model's own constants
-    Strict,
+/// A mode for all layers, or for those that a pattern matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Numerics {
+    pattern: Option<String>,
+    mode: Mode,
 }
 
 /// A model's files.
@@ -140,12 +140,15 @@ impl ModelArguments {
 
     /// What the compiler shall do, with inputs of these shapes; what is searched for is f32.
     pub fn options(&self, shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Options {
-        let mode = match self.numerics {
-            Numerics::Fast => Mode::Fast,
-            Numerics::Strict => Mode::Strict,
-        };
         let (shapes, precision) = (shapes.into_iter().collect(), self.precision());
-        Options { shapes, outputs: self.outputs.clone(), mode, precision, ..Options::default() }
+        let mut options = Options { shapes, outputs: self.outputs.clone(), precision, ..Options::default() };
+        for Numerics { pattern, mode } in self.numerics.iter().cloned() {
+            match pattern {
+                None => options.mode = mode,
+                Some(pattern) => options.layer_modes.push(LayerMode { pattern, mode }),
+            }
+        }
+        options
     }
 
     fn precision(&self) -> Precision {
@@ -233,12 +236,27 @@ fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
     if extents.len() > 4 { Err("a shape has at most 4 extents".into()) } else { Ok((name.into(), extents)) }
 }
 
-/// `f16`, or `conv_3=f32`; names may hold `=`.
-fn storage(text: &str) -> Result<Storage, String> {
-    let (pattern, format) = match text.rsplit_once('=') {
-        Some((pattern, format)) => (Some(pattern.to_string()), format),
+/// A value for all layers, or behind a pattern of some; names may hold `=`.
+fn of_layers(text: &str) -> (Option<String>, &str) {
+    match text.rsplit_once('=') {
+        Some((pattern, value)) => (Some(pattern.to_string()), value),
         None => (None, text),
-    };
+    }
+}
+
+/// `strict`, or `fc*=compensated`.
+fn numerics(text: &str) -> Result<Numerics, String> {
+    let (pattern, mode) = of_layers(text);
+    let mode = Mode::named(mode).ok_or_else(|| {
+        let known = Mode::ALL.map(Mode::text).join(", ");
+        format!("`{mode}` is no mode: there are {known}")
+    })?;
+    Ok(Numerics { pattern, mode })
+}
+
+/// `f16`, or `conv_3=f32`.
+fn storage(text: &str) -> Result<Storage, String> {
+    let (pattern, format) = of_layers(text);
     if format == AUTO && pattern.is_some() {
         return Err("`auto` is for all layers but those that are named with a format".to_string());
     }
@@ -261,6 +279,14 @@ mod tests {
         {
             assert_eq!(beside(Path::new(param)), Path::new(weights));
         }
+    }
+
+    #[test]
+    fn modes_are_for_all_layers_or_for_some() {
+        let some = |pattern: Option<&str>, mode| Ok(Numerics { pattern: pattern.map(str::to_string), mode });
+        assert_eq!(numerics("strict"), some(None, Mode::Strict));
+        assert_eq!(numerics("a=b*=compensated"), some(Some("a=b*"), Mode::Compensated));
+        assert_eq!(numerics("exact"), Err("`exact` is no mode: there are fast, strict, compensated".to_string()));
     }
 
     #[test]
