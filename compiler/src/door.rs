@@ -19,6 +19,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 
+/// Threads that a model can be told to take, at most: more than machines have, and few enough to be started.
+pub const MOST_THREADS: u16 = 1024;
+
 /// A type that runs a model.
 pub struct Request {
     /// What the type is called.

@@ -192,13 +192,16 @@ fn what_cannot_be_done_is_refused() {
             "inspect small.param --precision f8",
             "inspect small.param --precision cnov=f16",
             "inspect small.param --svg small.bin",
+            "inspect small.param --svg ./same.svg --graph same.svg",
+            "inspect small.param --svg same.svg --graph absent/../same.svg",
+            "inspect small.param --input image=3,8,8 --input image=3,9,9",
             "compile small.param --target sparkly-unknown-unicorn",
             "compile small.param --target-cpu 8086",
             "compile small.param --target x86_64-unknown-linux-gnu --target-feature +sse9",
-            "compile small.param --emit rust -o absent/small.rs",
             "compile small.param --emit rust -o small.bin/small.rs",
             "compile small.param --emit rust -o small.bin",
             "compile small.param -o -",
+            "compile small.param -o /dev/null",
             "compile small.param --emit rust -o folder.param/../small.param",
         ],
     ));
@@ -338,6 +341,9 @@ fn a_model_runs_with_any_threads_and_instruction_set() {
 #[test]
 fn running_without_the_right_values_is_refused() {
     let folder = folder();
+    fs::write(folder.path().join("open.param"), "7767517\n2 2\nInput in0 0 1 in0\nReLU relu 1 1 in0 out0\n")
+        .expect("a temporary file");
+    fs::write(folder.path().join("open.bin"), []).expect("a temporary file");
     fs::write(folder.path().join("flat.npy"), npy("(4,)", &[0.0; 4])).expect("a temporary file");
     fs::write(folder.path().join("short.npy"), npy("(3, 8, 8)", &[0.0; 4])).expect("a temporary file");
     fs::write(folder.path().join("channels_last.npy"), npy("(8, 8, 3)", &[0.0; 192])).expect("a temporary file");
@@ -347,6 +353,7 @@ fn running_without_the_right_values_is_refused() {
         folder.path(),
         &[
             "run small.param",
+            "run open.param",
             "run small.param --input image=absent.npy",
             "run small.param --input image=small.bin",
             "run small.param --input image=short.npy",
@@ -368,14 +375,74 @@ fn objects_are_written_for_every_format() {
     ];
     for (triple, magic) in magic {
         let output = ncnnc(folder.path(), &["compile", "small.param", "--target", triple, "-o", "out/small.o"]);
-        assert_eq!(output.status.code(), Some(3), "no folder is made");
-        fs::create_dir_all(folder.path().join("out")).expect("a folder");
-        let output = ncnnc(folder.path(), &["compile", "small.param", "--target", triple, "-o", "out/small.o"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(fs::read(folder.path().join("out/small.o")).expect("an object").starts_with(magic), "{triple}");
         let header = fs::read_to_string(folder.path().join("out/small.h")).expect("a header");
-        assert!(header.contains("small_run("), "{header}");
+        assert!(header.contains("small_run(") && header.contains("#ifndef NCNNC_small_H"), "{header}");
         fs::remove_dir_all(folder.path().join("out")).expect("a folder");
+    }
+}
+
+#[test]
+fn folders_are_made_for_outputs() {
+    let folder = folder();
+    for (out, written) in [("a/b/net.o", "a/b"), ("c/", "c"), ("d/../net.o", ".")] {
+        let output = ncnnc(folder.path(), &["compile", "small.param", "-o", out]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let name = if out.ends_with('/') { "small" } else { "net" };
+        for ending in ["o", "h"] {
+            assert!(folder.path().join(written).join(format!("{name}.{ending}")).is_file(), "{out}: {ending}");
+        }
+    }
+    assert!(answer(folder.path(), "inspect small.param --svg e/memory.svg").ends_with("── exit 0\n"));
+    assert!(folder.path().join("e/memory.svg").is_file());
+}
+
+#[test]
+fn features_without_use_are_warned_of() {
+    let folder = folder();
+    let compile = |features: &str| {
+        let line = ["compile", "small.param", "--target", "x86_64-unknown-linux-gnu", "--emit", "ir", "-o", "net.ir"];
+        let output = ncnnc(folder.path(), &[&line[..], &["--target-feature", features]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let ir = fs::read_to_string(folder.path().join("net.ir")).expect("text");
+        let set = ir.lines().find_map(|line| line.strip_prefix("instruction set ")).expect("an instruction set");
+        (set.to_string(), String::from_utf8(output.stderr).expect("text"))
+    };
+    for (features, set) in [("+avx2,+fma,+f16c", "avx2"), ("+avx2,-avx2", "portable")] {
+        assert_eq!(compile(features), (set.to_string(), String::new()), "{features}");
+    }
+    let (set, warning) = compile("+avx2");
+    assert_eq!(set, "portable");
+    insta::assert_snapshot!(warning + &compile("+avx2,+fma,+f16c,+avx512f").1);
+}
+
+/// A command that is ended while it writes: the second of its outputs is a pipe that nobody reads, so that the first one waits
+/// to get its name.
+#[test]
+#[cfg(unix)]
+fn a_signal_leaves_no_file_behind() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+    let folder = folder();
+    let system = |name: &str, argument: &[&str]| {
+        let status = Command::new(name).args(argument).current_dir(folder.path()).status();
+        assert!(status.expect("a command of every Unix").success(), "{name} {argument:?}");
+    };
+    system("mkfifo", &["net.h"]);
+    let before = names(folder.path());
+    for (name, number) in [("-TERM", 15), ("-INT", 2)] {
+        let mut child = command(folder.path(), &["compile", "small.param", "-o", "net.o"]).spawn().expect("it starts");
+        let start = Instant::now();
+        while names(folder.path()) == before {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing is written");
+            sleep(Duration::from_millis(5));
+        }
+        // It may be seen a moment before it is known to be unfinished: the signal waits for that.
+        system("kill", &[name, &child.id().to_string()]);
+        assert_eq!(child.wait().expect("it ends").signal(), Some(number));
+        assert_eq!(names(folder.path()), before, "{name}");
     }
 }
 

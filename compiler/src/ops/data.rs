@@ -20,6 +20,10 @@ fn extents(layer: &Layer) -> Vec<i32> {
     }
 }
 
+/// What to do about an input whose shape isn't known.
+pub const SHAPE_HINT: &str =
+    "give it as `[channels, height, width]`, to the command as `--input NAME=C,H,W`, or write it into the .param";
+
 pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
     l.expect_blobs(0, 0, 1)?;
     let name = l.output_names[0].clone();
@@ -34,10 +38,7 @@ pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
     }
     if extents.is_empty() {
         let message = format!("the shape of input `{name}` is not known");
-        return Err(l
-            .error(message)
-            .code(Code::Shape)
-            .hint("give it as `[channels, height, width]`, to the command as `--input NAME=C,H,W`, or write it into the .param"));
+        return Err(l.error(message).code(Code::Shape).hint(SHAPE_HINT));
     }
     let shape = l.checked_shape(&format!("input `{name}`"), &extents)?;
     let view = l.add(&name, &shape, Element::F32, Source::Input);

@@ -48,6 +48,7 @@ mod yolo_detections;
 mod hostile;
 
 pub use custom::CustomLayer;
+pub use data::SHAPE_HINT;
 pub use lowering::{Lowering, lower, lower_with};
 
 use crate::diagnostic::{Code, Diagnostic};

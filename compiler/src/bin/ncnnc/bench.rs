@@ -7,6 +7,7 @@ use crate::model::ShapedModelArguments;
 use crate::progress::Progress;
 use crate::table::{Column, table};
 use ncnnc_compiler::compile::{Compiled, compile};
+use ncnnc_compiler::door::MOST_THREADS;
 use ncnnc_compiler::emit::object::{Network, Platform, Weights};
 use ncnnc_compiler::instruction::Instruction;
 use ncnnc_compiler::kernel::{self, Address, Argument, Builder, Callee, Port, Program, Type};
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[command(flatten)]
     model: ShapedModelArguments,
     /// How many threads work
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_THREADS)))]
     threads: u16,
     /// The instruction set to use [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let platform = machine::host(arguments.instruction_set.as_deref())?;
     let model = arguments.model.model.read(console)?;
     let progress = Progress::start(console, "compiling and measuring".into());
-    let options = arguments.model.options();
+    let options = arguments.model.options()?;
     let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
     let measured = measure(&compiled, &platform, arguments)?;

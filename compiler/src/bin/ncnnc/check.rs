@@ -27,10 +27,11 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let model = arguments.model.model.read(console)?;
+    let options = arguments.model.options()?;
     let progress = Progress::start(console, "checking".into());
-    let (problems, refused) = match compile(model.param(), model.weights(), &arguments.model.options(), &[]) {
+    let (problems, refused) = match compile(model.param(), model.weights(), &options, &[]) {
         Ok(compiled) => (compiled.warnings, false),
-        Err(problems) => (with_others(problems, &model, &arguments.model.options()), true),
+        Err(problems) => (with_others(problems, &model, &options), true),
     };
     drop(progress);
     let kinds = kinds(&problems);

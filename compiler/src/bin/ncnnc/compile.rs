@@ -3,7 +3,7 @@
 use crate::console::{Console, Done, Stop};
 use crate::machine::MachineArguments;
 use crate::model::{Model, ShapedModelArguments};
-use crate::output::Files;
+use crate::output::{Files, is_stream};
 use crate::progress::Progress;
 use crate::samples::InputArguments;
 use crate::verify::{choose, measured, refusal, unlimited};
@@ -26,6 +26,7 @@ use target_lexicon::Environment;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   ncnnc compile resnet18.param --target aarch64-linux-android -o build/resnet18.o
+  ncnnc compile digits.fp32.param --input in0=1,8,8 --name digits -o digits.o
   ncnnc compile resnet18.param --emit staticlib,header --target x86_64-pc-windows-msvc -o resnet18.lib
   ncnnc compile resnet18.param --target-cpu x86-64-v3 --weights extern
   ncnnc compile resnet18.param --precision f16 --max-error 0.1% --inputs images/
@@ -46,7 +47,8 @@ pub struct Arguments {
     /// Where the packed weights are: in what is written, or in a file of their own, given at run time
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
     weights: Weights,
-    /// The model's name in code [default: that of the param file]
+    /// The model's name in code, with which every symbol begins, whatever the files are called [default: that of the param
+    /// file]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Writes nothing unless every output is this near to its definition in 64-bit floats, measured on --inputs: a
@@ -58,8 +60,8 @@ pub struct Arguments {
     /// Measures the first N samples only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "inputs")]
     samples: Option<u32>,
-    /// The file to write, or a folder; the first kind gets this name, other kinds their own endings; `-` is the standard
-    /// output
+    /// The file to write, or a folder; the first kind gets this name, other kinds their own endings; folders are made where
+    /// there are none; `-` is the standard output. Names in code don't come from it, but from --name
     #[arg(short = 'o', value_name = "OUT", default_value = ".")]
     out: PathBuf,
 }
@@ -94,12 +96,13 @@ enum Weights {
 }
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
-    let platform = arguments.machine.platform()?;
+    let platform = arguments.machine.platform(console)?;
     let name = arguments.name.clone().unwrap_or_else(|| c_name(&arguments.model.model.stem()));
+    let kinds = arguments.kinds()?;
     let model = arguments.model.model.read_open(console)?;
     let progress = Progress::start(console, format!("compiling {name}"));
     let chosen = arguments.measure(&model, &progress)?;
-    let mut options = arguments.model.options();
+    let mut options = arguments.model.options()?;
     if let Some(chosen) = &chosen {
         options.precision = chosen.precision.clone();
     }
@@ -107,13 +110,6 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     console.report(&compiled.warnings);
     let hash = hash(model.param(), model.weights(), &options);
     let network = Network::new(&name, &compiled.programs, hash, arguments.weights.of_object())?;
-    let mut kinds = arguments.emit.clone();
-    kinds.sort_unstable();
-    kinds.dedup();
-    if arguments.out == Path::new("-") && (kinds.len() > 1 || arguments.has_weights_file(&kinds)) {
-        let problem = Diagnostic::error("several files can't all go to the standard output");
-        return Err(problem.hint("`--emit` chooses one, and weights in a file of their own are a second one").into());
-    }
     let mut files = Files::default();
     for kind in &kinds {
         let path = arguments.path(*kind, &kinds, &platform);
@@ -158,7 +154,7 @@ impl Arguments {
         let Some(budget) = self.max_error else {
             return if auto { Err(unlimited().into()) } else { Ok(None) };
         };
-        let options = self.model.options();
+        let options = self.model.options()?;
         let subject = Subject::new(model.param(), model.weights(), None, &options)?;
         let samples = self.inputs.read(&subject, self.samples.map(|samples| samples as usize))?;
         let chosen = auto.then(|| choose(model, &options, &subject, &samples, budget, progress)).transpose()?;
@@ -175,10 +171,28 @@ impl Arguments {
         }
     }
 
+    /// What is written, each kind once.
+    ///
+    /// # Errors
+    /// It would be several files, but what they should go to isn't one.
+    fn kinds(&self) -> Result<Vec<Emit>, Diagnostic> {
+        let mut kinds = self.emit.clone();
+        kinds.sort_unstable();
+        kinds.dedup();
+        if is_stream(&self.out) && (kinds.len() > 1 || self.has_weights_file(&kinds)) {
+            let out = self.out.display();
+            let out = if self.out == Path::new("-") { "the standard output".into() } else { format!("`{out}`") };
+            let problem = Diagnostic::error(format!("several files can't all go to {out}"));
+            return Err(problem.hint("`--emit` chooses one, and weights in a file of their own are a second one"));
+        }
+        Ok(kinds)
+    }
+
     /// Where a kind is written, among all that are.
     fn path(&self, kind: Emit, kinds: &[Emit], platform: &Platform) -> PathBuf {
         let extension = extension(kind, platform.triple());
-        if self.out.is_dir() {
+        let ends_as_folder = self.out.to_string_lossy().ends_with(std::path::is_separator);
+        if ends_as_folder || self.out.is_dir() {
             return self.out.join(format!("{}.{extension}", self.model.model.stem()));
         }
         if kinds.first() == Some(&kind) { self.out.clone() } else { self.out.with_extension(extension) }

@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     };
     let model = arguments.model.model.read(console)?;
     let progress = Progress::start(console, "compiling".into());
-    let inspection = Inspection::new(&model, &arguments.model.options(), &targets)?;
+    let inspection = Inspection::new(&model, &arguments.model.options()?, &targets)?;
     drop(progress);
     console.report(&inspection.compiled.warnings);
     let pictures = inspection.pictures(arguments);

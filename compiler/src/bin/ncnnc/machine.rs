@@ -1,5 +1,6 @@
 //! The machine to compile for, as rustc's flags say it.
 
+use crate::console::Console;
 use crate::instruction_set;
 use clap::Args;
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
@@ -35,15 +36,15 @@ pub const PROCESSORS: &[(&str, &str)] = &[
 ];
 
 impl MachineArguments {
-    /// The machine meant.
+    /// The machine meant. Warns of features that are asked for but of no use.
     ///
     /// # Errors
     /// There is no such machine, or it lacks what is asked for.
-    pub fn platform(&self) -> Result<Platform, Diagnostic> {
-        self.find().map_err(|problem| problem.code(Code::Machine))
+    pub fn platform(&self, console: &Console) -> Result<Platform, Diagnostic> {
+        self.find(console).map_err(|problem| problem.code(Code::Machine))
     }
 
-    fn find(&self) -> Result<Platform, Diagnostic> {
+    fn find(&self, console: &Console) -> Result<Platform, Diagnostic> {
         let triple = self.target.clone().unwrap_or_else(|| Triple::host().to_string());
         let platform = Platform::new(&triple).map_err(|problem| like(&triple, problem))?;
         if self.target_cpu.is_none() && self.target_feature.is_none() {
@@ -51,18 +52,28 @@ impl MachineArguments {
         }
         let sets = platform.targets();
         let mut features: Vec<&str> = self.of_processor(sets)?.features.to_vec();
+        let mut added = Vec::new();
         for feature in self.target_feature.iter().flat_map(|list| list.split(',')).filter(|text| !text.is_empty()) {
             let name = feature.trim_start_matches(['+', '-']);
             let known = sets.iter().flat_map(|set| set.features).copied().find(|feature| *feature == name);
             match (feature.as_bytes()[0], known) {
-                (b'+', Some(known)) => features.push(known),
-                (b'-', Some(known)) => features.retain(|feature| *feature != known),
+                (b'+', Some(known)) => {
+                    features.push(known);
+                    added.push(known);
+                }
+                (b'-', Some(known)) => {
+                    features.retain(|feature| *feature != known);
+                    added.retain(|feature| *feature != known);
+                }
                 _ => return Err(unknown_feature(feature, &platform)),
             }
         }
         let has_all = |set: &&&Target| set.features.iter().all(|feature| features.contains(feature));
         match sets.iter().find(has_all) {
-            Some(set) => platform.clone().only(set.name),
+            Some(set) => {
+                console.report(incomplete(&added, &features, sets, set).as_slice());
+                platform.clone().only(set.name)
+            }
             None => {
                 let message = format!("without these features there is no instruction set for {}", platform.triple());
                 Err(Diagnostic::error(message).hint("`ncnnc targets` lists the features that each one needs"))
@@ -87,6 +98,21 @@ impl MachineArguments {
             Diagnostic::error(format!("the processor `{name}` is not known here")).hint(format!("known are {names}"))
         })
     }
+}
+
+/// A warning of features that were `added` but that the `chosen` instruction set makes no use of, because `features` lack
+/// what the next one needs besides.
+fn incomplete(added: &[&str], features: &[&str], sets: &[&Target], chosen: &Target) -> Option<Diagnostic> {
+    let is_unused = |feature: &&str| added.contains(feature) && !chosen.features.contains(feature);
+    let next = sets.iter().rev().find(|set| set.features.iter().any(&is_unused))?;
+    let list = |is_listed: &dyn Fn(&&str) -> bool| {
+        let listed = next.features.iter().copied().filter(|feature| is_listed(feature));
+        listed.map(|feature| format!("+{feature}")).collect::<Vec<_>>().join(",")
+    };
+    let (unused, missing) = (list(&is_unused), list(&|feature| !features.contains(feature)));
+    let message = format!("`{unused}` makes no difference: the code is for the instruction set `{}`", chosen.name);
+    let hint = format!("the instruction set `{}` needs `{missing}` as well", next.name);
+    Some(Diagnostic::warning(message).code(Code::Machine).hint(hint))
 }
 
 fn unknown_feature(feature: &str, platform: &Platform) -> Diagnostic {

@@ -27,6 +27,7 @@ mod run;
 mod samples;
 mod table;
 mod targets;
+mod unfinished;
 mod verify;
 
 use clap::Parser;
@@ -49,7 +50,7 @@ struct Arguments {
 
 /// What the exit codes are for; they don't change.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the model or an input is refused; 2 the command line can't be understood or \
-asks for what isn't there; 3 a file can't be read or written; 4 the precision isn't what was asked for or recorded; 101 a defect in the compiler.";
+asks for what isn't there; 3 a file can't be read or written; 4 the precision isn't what was asked for or recorded; 101 a defect in the compiler. Ctrl-C and SIGTERM end it as they end any program (in shells 130 and 143).";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]

@@ -171,9 +171,20 @@ impl ModelArguments {
 
 impl ShapedModelArguments {
     /// What the compiler shall do.
-    pub fn options(&self) -> Options {
-        self.model.options(self.shapes.iter().cloned())
+    ///
+    /// # Errors
+    /// Every input whose shape is given twice.
+    pub fn options(&self) -> Result<Options, Vec<Diagnostic>> {
+        let again = |number: &usize| self.shapes[..*number].iter().any(|(name, _)| *name == self.shapes[*number].0);
+        let repeated = (0..self.shapes.len()).filter(again).map(|number| given_twice(&self.shapes[number].0));
+        let problems: Vec<Diagnostic> = repeated.collect();
+        if problems.is_empty() { Ok(self.model.options(self.shapes.iter().cloned())) } else { Err(problems) }
     }
+}
+
+/// That an input is given twice.
+pub fn given_twice(input: &str) -> Diagnostic {
+    Diagnostic::error(format!("input `{input}` is given twice"))
 }
 
 /// `model.bin` for `model.param` and for `model.param.bin`.

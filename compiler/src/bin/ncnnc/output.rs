@@ -1,10 +1,11 @@
 //! Writes files so that each is either there whole or not at all.
 
 use crate::console::{Done, print};
+use crate::unfinished::{unfinished, watch_signals};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Files to be written together.
 #[derive(Default)]
@@ -18,30 +19,37 @@ impl Files {
         self.files.push((path.into(), bytes.into()));
     }
 
-    /// Writes every file under another name, then renames them all.
+    /// Writes every file under another name, then renames them all. Makes their folders where there are none.
     ///
     /// # Errors
-    /// When a file would replace one of the `inputs` or another output, or can't be written. If so nothing is written.
+    /// When a file would replace one of the `inputs` or another output, or can't be written; if so, no file is there. When
+    /// the system lets a file be written but not be renamed, those before it stay.
     pub fn write(self, inputs: &[PathBuf]) -> Done {
         self.check(inputs)?;
+        watch_signals();
+        let (streams, files): (Vec<_>, Vec<_>) = self.files.iter().partition(|(path, _)| is_stream(path));
         let mut complete = Vec::new();
-        for (path, bytes) in &self.files {
+        for (path, bytes) in files {
+            let folder = folder(path);
+            fs::create_dir_all(folder).map_err(|error| cannot_make(folder, &error))?;
+            complete.push((path, temporary(folder, bytes).map_err(|error| cannot_write(path, &error))?));
+        }
+        for (path, bytes) in streams {
             if path == Path::new("-") {
                 print(bytes)?;
-            } else if is_special(path) {
-                fs::write(path, bytes).map_err(|error| cannot_write(path, &error))?;
             } else {
-                complete.push((path, temporary(path, bytes).map_err(|error| cannot_write(path, &error))?));
+                fs::write(path, bytes).map_err(|error| cannot_write(path, &error))?;
             }
         }
+        let mut unfinished = unfinished();
         for (path, file) in complete {
             file.persist(path).map_err(|error| cannot_write(path, &error.error))?;
         }
+        unfinished.clear();
         Ok(())
     }
 
     fn check(&self, inputs: &[PathBuf]) -> Result<(), Vec<Diagnostic>> {
-        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let inputs: Vec<PathBuf> = inputs.iter().map(|path| real(path)).collect();
         let mut problems = Vec::new();
         for (number, (path, _)) in self.files.iter().enumerate() {
@@ -60,28 +68,57 @@ impl Files {
     }
 }
 
-/// Whether something is there that isn't a file, such as a device or a pipe: it is written to, never replaced.
-fn is_special(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+/// Whether it is the standard output, or something is there that isn't a file, such as a device or a pipe: it is written
+/// to, never replaced.
+pub fn is_stream(path: &Path) -> bool {
+    path == Path::new("-") || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
-/// A file in the same folder with these bytes, which is deleted again unless it gets its name.
-fn temporary(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// Where a file lies.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The one path of all that lead to a place, which need not be there yet: what is still to be made has no links.
+fn real(path: &Path) -> PathBuf {
+    let real_folder = || real(folder(path));
+    fs::canonicalize(path).unwrap_or_else(|_| match path.components().next_back() {
+        Some(Component::Normal(name)) => real_folder().join(name),
+        Some(Component::ParentDir) => folder_above(real_folder()),
+        Some(Component::CurDir | Component::RootDir | Component::Prefix(_)) | None => path.to_path_buf(),
+    })
+}
+
+fn folder_above(mut folder: PathBuf) -> PathBuf {
+    folder.pop();
+    folder
+}
+
+/// A file in this folder with these bytes, which is deleted again unless it gets its name.
+fn temporary(folder: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".ncnnc-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut unfinished = unfinished();
     let mut file = builder.tempfile_in(folder)?;
+    unfinished.push(file.path().to_path_buf());
+    drop(unfinished);
     file.write_all(bytes)?;
     Ok(file)
 }
 
 /// That a file can't be written.
 pub fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
-    // The kind alone: the whole text may name the temporary file, which would only puzzle.
-    let error = error
-        .raw_os_error()
-        .map_or_else(|| error.kind().to_string(), |code| std::io::Error::from_raw_os_error(code).to_string());
-    Diagnostic::error(format!("can't write `{}`: {error}", path.display())).code(Code::File)
+    Diagnostic::error(format!("can't write `{}`: {}", path.display(), reason(error))).code(Code::File)
+}
+
+fn cannot_make(folder: &Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::error(format!("can't make the folder `{}`: {}", folder.display(), reason(error))).code(Code::File)
+}
+
+/// The kind alone: the whole text may name the temporary file, which would only puzzle.
+fn reason(error: &std::io::Error) -> String {
+    let of_system = |code| std::io::Error::from_raw_os_error(code).to_string();
+    error.raw_os_error().map_or_else(|| error.kind().to_string(), of_system)
 }

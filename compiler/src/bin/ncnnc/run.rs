@@ -3,15 +3,17 @@
 use crate::console::{Console, Done};
 use crate::loaded::Loaded;
 use crate::machine;
-use crate::model::{self, Model, ModelArguments};
+use crate::model::{self, Model, ModelArguments, given_twice};
 use crate::npy::{self, Tensor};
-use crate::output::{Files, cannot_write};
+use crate::output::Files;
 use crate::progress::Progress;
 use crate::table;
 use ncnnc_compiler::compile::{Compiled, compile};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
+use ncnnc_compiler::door::MOST_THREADS;
 use ncnnc_compiler::emit::object::{Network, Weights};
 use ncnnc_compiler::kernel::Port;
+use ncnnc_compiler::ops::SHAPE_HINT;
 use std::path::PathBuf;
 
 /// Runs a model on this machine, on inputs from .npy files, and writes its outputs as .npy files
@@ -32,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", default_value = ".")]
     output_dir: PathBuf,
     /// How many threads work; results don't depend on it
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_THREADS)))]
     threads: u16,
     /// The instruction set to use [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
@@ -51,7 +53,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let progress = Progress::start(console, "compiling".into());
     let shapes = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
     let options = arguments.model.options(shapes);
-    let compiled = compile(model.param(), model.weights(), &options, platform.targets()).map_err(|mut problems| {
+    let compiled = compile(model.param(), model.weights(), &options, platform.targets()).map_err(|problems| {
+        let mut problems: Vec<Diagnostic> = problems.into_iter().map(with_own_hint).collect();
         problems.extend(arguments.other_shapes(&model, &inputs));
         problems
     })?;
@@ -61,7 +64,6 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let given = given.collect::<Result<Vec<&[u32]>, Diagnostic>>()?;
     let outputs = Loaded::new(&network, &platform, arguments.threads.into())?.run(&given);
     drop(progress);
-    std::fs::create_dir_all(&arguments.output_dir).map_err(|error| cannot_write(&arguments.output_dir, &error))?;
     let mut files = Files::default();
     for (number, output) in compiled.plan.graph.outputs.iter().enumerate() {
         let tensor = tensor(&network.outputs()[number], &outputs, number);
@@ -76,7 +78,7 @@ impl Arguments {
         let (mut inputs, mut problems) = (Vec::new(), Vec::new());
         for (number, (name, path)) in self.inputs.iter().enumerate() {
             if self.inputs[..number].iter().any(|(other, _)| other == name) {
-                problems.push(Diagnostic::error(format!("input `{name}` is given twice")));
+                problems.push(given_twice(name));
             }
             match model::read(path).and_then(|bytes| npy::read(&path.to_string_lossy(), &bytes)) {
                 Ok(tensor) => match unusual(&tensor.shape) {
@@ -107,6 +109,14 @@ impl Arguments {
         };
         declared.filter_map(warning).collect()
     }
+}
+
+/// Shapes aren't given to this subcommand; they come with the values.
+fn with_own_hint(problem: Diagnostic) -> Diagnostic {
+    if problem.hint.as_deref() == Some(SHAPE_HINT) {
+        return problem.hint("give its values, which have a shape: `--input NAME=FILE.npy`");
+    }
+    problem
 }
 
 /// Axes of a blob, at most.

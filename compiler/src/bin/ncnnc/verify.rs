@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
   ncnnc verify model.param --inputs images/ --precision f16 --max-error 0.1%
   ncnnc verify model.param --inputs images/ --precision auto --max-error 60dB --precision 'fc*=f32'
   ncnnc verify model.param --inputs images/ --record
-  ncnnc verify model.param --inputs images/ --locked      (in CI)
+  ncnnc verify model.param --inputs images/ --locked      # in CI
 
 Inputs are .npy files of 32-bit floats, outermost extent first; an extent before those of the model's input counts samples,
 and the files of a folder are samples in the order of their names. Every layer is measured against its plain definition in
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         (false, true) => Purpose::Hold,
         (false, false) => Purpose::Look,
     };
-    let (options, auto) = (arguments.model.options(), arguments.model.model.is_auto());
+    let (options, auto) = (arguments.model.options()?, arguments.model.model.is_auto());
     arguments.measurement.run(&Question { model: &model, original, options, auto }, purpose, console)
 }
 

@@ -26,7 +26,8 @@ pub(super) fn header(network: &Network) -> String {
         "/* {name}: a neural network compiled by ncnnc. Generated; changes are lost.\n   \
          The object file beside it needs nothing: no C library, no allocator, no start-up code. */"
     ));
-    let guard = format!("NCNNC_{}_H", name.to_ascii_uppercase());
+    // Names that differ in case only are two networks.
+    let guard = format!("NCNNC_{name}_H");
     line(&format!("#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n"));
     line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
     line("/* The compiler's version, and the hash of the model's files and the options it was compiled with. */");
