@@ -21,6 +21,7 @@ fn convolution(name: &str, [from, to]: [&str; 2], [inputs, outputs]: [usize; 2],
 /// The plan with this algorithm wherever it can be; how often that is.
 fn with_algorithm(plan: &Plan, algorithm: Winograd) -> (Plan, usize) {
     let mut changed = Plan { mode: Mode::Fast, ..plan.clone() };
+    changed.graph.modes.values_mut().for_each(|mode| *mode = Mode::Fast);
     let mut places = 0;
     for (operation, numerics) in changed.graph.operations.iter().zip(&mut changed.numerics) {
         if let Operation::Nest(nest) = operation
