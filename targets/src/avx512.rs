@@ -1,5 +1,5 @@
 //! x86-64 with AVX-512: 32 registers of 512 bits.
-use crate::{Architecture, Target, Tile};
+use crate::{Architecture, Target, Tile, USUAL};
 
 /// Tiles measured at 99-100 % of the FMA peak on an L1-resident panel; 9x3 serves channel counts that 48 divides.
 pub const TARGET: Target = Target {
@@ -14,4 +14,6 @@ pub const TARGET: Target = Target {
         Tile { pixels: 9, vectors: 3 },
         Tile { pixels: 28, vectors: 1 },
     ],
+    compensated: Tile { pixels: 2, vectors: 2 },
+    caches: USUAL,
 };

@@ -27,7 +27,23 @@ pub struct Target {
     pub features: &'static [&'static str],
     /// Register tiles for contractions, best first: pixels times channel vectors, which are whole blocks of 16 channels.
     pub tiles: &'static [Tile],
+    /// The tile of compensated sums, which take two registers each and several more for every product.
+    pub compensated: Tile,
+    /// What even small cores that run it have.
+    pub caches: Caches,
 }
+
+/// Bytes of a core's caches of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caches {
+    /// The first-level cache.
+    pub first: usize,
+    /// The second-level cache.
+    pub second: usize,
+}
+
+/// The caches of nearly all cores since 2015, or smaller than theirs.
+const USUAL: Caches = Caches { first: 32 << 10, second: 512 << 10 };
 
 /// A register tile of a contraction: `pixels * vectors` accumulators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! 64-bit ARM with NEON: 32 registers of 128 bits.
-use crate::{Architecture, Target, Tile};
+use crate::{Architecture, Target, Tile, USUAL};
 
 /// Four vectors are a whole block of 16 channels; with six pixels they leave registers for the weights and one activation.
 pub const TARGET: Target = Target {
@@ -9,4 +9,6 @@ pub const TARGET: Target = Target {
     vector_registers: 32,
     features: &["neon"],
     tiles: &[Tile { pixels: 6, vectors: 4 }],
+    compensated: Tile { pixels: 2, vectors: 2 },
+    caches: USUAL,
 };

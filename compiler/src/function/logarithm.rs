@@ -258,19 +258,15 @@ pub(super) fn logarithm_of_sum(e: &mut Expression, x: NodeId, y: NodeId) -> Node
 }
 
 /// Two thirds in two words.
-pub(crate) const TWO_THIRDS: [f32; 2] = [2.0 / 3.0, -1.986_821_6e-8];
+const TWO_THIRDS: [f32; 2] = [2.0 / 3.0, -1.986_821_6e-8];
 /// `log((1 + s) / (1 - s)) = 2 s + s^3 (2/3 + s^2 p(s^2))` for `|s| <= 3 - 2 sqrt(2)`, to 2^-35.8.
-pub(crate) const LOG_QUOTIENT: [f32; 3] = [0.400_001_53, 0.285_470_96, 0.234_193_9];
+const LOG_QUOTIENT: [f32; 3] = [0.400_001_53, 0.285_470_96, 0.234_193_9];
 /// log2 e in two words.
 const LOG2_E: [f32; 2] = [std::f32::consts::LOG2_E, 1.925_963e-8];
 
-/// `log2(x)` for positive finite x, to about 2^-35: what a power needs.
-pub(super) fn logarithm_two_double(e: &mut Expression, x: NodeId) -> Double {
-    let [zero, two, third, third_rest, log2_e, log2_e_rest] =
-        [0.0, 2.0, TWO_THIRDS[0], TWO_THIRDS[1], LOG2_E[0], LOG2_E[1]].map(|c| e.constant(c));
-    let Split { k, f } = split(e, x);
-    let denominator = ordered_sum(e, two, f);
-    let s = Double { high: f, low: zero }.over(e, denominator);
+/// `log((1 + s) / (1 - s))` by [`LOG_QUOTIENT`].
+pub(crate) fn logarithm_of_quotient(e: &mut Expression, s: Double) -> Double {
+    let [two, third, third_rest] = [2.0, TWO_THIRDS[0], TWO_THIRDS[1]].map(|c| e.constant(c));
     let square = s.times(e, s);
     let p = polynomial(e, square.high, &LOG_QUOTIENT);
     let p = e.mul(p, square.high);
@@ -279,7 +275,16 @@ pub(super) fn logarithm_two_double(e: &mut Expression, x: NodeId) -> Double {
     let factor = square.times(e, factor);
     let whole = ordered_sum(e, two, factor.high);
     let whole = Double { high: whole.high, low: e.add(whole.low, factor.low) };
-    let natural = s.times(e, whole);
+    s.times(e, whole)
+}
+
+/// `log2(x)` for positive finite x, to about 2^-35: what a power needs.
+pub(super) fn logarithm_two_double(e: &mut Expression, x: NodeId) -> Double {
+    let [zero, two, log2_e, log2_e_rest] = [0.0, 2.0, LOG2_E[0], LOG2_E[1]].map(|c| e.constant(c));
+    let Split { k, f } = split(e, x);
+    let denominator = ordered_sum(e, two, f);
+    let s = Double { high: f, low: zero }.over(e, denominator);
+    let natural = logarithm_of_quotient(e, s);
     let binary = natural.times(e, Double { high: log2_e, low: log2_e_rest });
     let total = ordered_sum(e, k, binary.high);
     let low = e.add(total.low, binary.low);

@@ -8,7 +8,7 @@ use super::pair::{Order, Pair, finite};
 use crate::expression::{Expression, NodeId};
 use crate::function::double::{Double, ordered_sum, product, sum};
 use crate::function::exponential::{SCALE_EXCESS, Scale, clamp};
-use crate::function::logarithm::{LN_2_SHORT, LN_2_SHORT_REST, LOG_QUOTIENT, Split, TWO_THIRDS, split};
+use crate::function::logarithm::{LN_2_SHORT, LN_2_SHORT_REST, Split, logarithm_of_quotient, split};
 use crate::function::{Function, LN_2, LN_2_REST, LOG2_E, ROUNDING, polynomial};
 
 /// A sixth in two words.
@@ -184,8 +184,8 @@ fn sigmoid(e: &mut Expression, x: Pair) -> Scaled {
 
 /// `log(x)` for positive finite x.
 fn logarithm_of_finite(e: &mut Expression, x: Pair) -> Double {
-    let [one, two, third, third_rest, ln_2, ln_2_rest, least_normal] =
-        [1.0, 2.0, TWO_THIRDS[0], TWO_THIRDS[1], LN_2_SHORT, LN_2_SHORT_REST, f32::MIN_POSITIVE].map(|c| e.constant(c));
+    let [one, two, ln_2, ln_2_rest, least_normal] =
+        [1.0, 2.0, LN_2_SHORT, LN_2_SHORT_REST, f32::MIN_POSITIVE].map(|c| e.constant(c));
     let Split { k, f } = split(e, x.high);
     // The power of two that makes the mantissa of the high word; denormal numbers have no low word.
     let mantissa = e.add(one, f);
@@ -194,19 +194,11 @@ fn logarithm_of_finite(e: &mut Expression, x: Pair) -> Double {
     let is_normal = e.less_equal(least_normal, x.high);
     let low = e.and(is_normal, low);
     let f = ordered_sum(e, f, low);
-    // log(1 + f) = 2 s + s^3 (2/3 + s^2 p(s^2)) with s = f / (2 + f).
+    // 1 + f = (1 + s) / (1 - s) with s = f / (2 + f).
     let denominator = ordered_sum(e, two, f.high);
     let denominator = Double { high: denominator.high, low: e.add(denominator.low, f.low) };
     let s = f.over(e, denominator);
-    let square = s.times(e, s);
-    let p = polynomial(e, square.high, &LOG_QUOTIENT);
-    let p = e.mul(p, square.high);
-    let factor = ordered_sum(e, third, p);
-    let factor = Double { high: factor.high, low: e.add(factor.low, third_rest) };
-    let factor = square.times(e, factor);
-    let whole = ordered_sum(e, two, factor.high);
-    let whole = Double { high: whole.high, low: e.add(whole.low, factor.low) };
-    let fraction = s.times(e, whole);
+    let fraction = logarithm_of_quotient(e, s);
     let exponent = e.mul(k, ln_2);
     let total = ordered_sum(e, exponent, fraction.high);
     let low = e.fma(k, ln_2_rest, fraction.low);
@@ -386,14 +378,17 @@ mod tests {
         let x = e.read(0);
         let word = gelu(&mut e, x).rounded(&mut e);
         e.results = vec![word];
-        let mut worst: f64 = 0.0;
+        // Half a unit is the last rounding's, and 0.12 were measured beside it. A subnormal result is rounded a second time
+        // where it is scaled down, which takes another quarter of a unit at most.
+        let mut worst = [0.0_f64; 2];
         for i in 0..400_000 {
             let x = -15.0 + 25.0 * (i as f32) / 400_000.0;
             let (got, want) = (f64::from(words(&e, &[x])[0]), Function::Gelu.real(&[f64::from(x)]));
             let exponent = want.abs().log2().floor().max(-126.0);
-            worst = worst.max((got - want).abs() / 2.0_f64.powf(exponent - 23.0));
+            let worst = &mut worst[usize::from(want.abs() < f64::from(f32::MIN_POSITIVE))];
+            *worst = worst.max((got - want).abs() / 2.0_f64.powf(exponent - 23.0));
         }
-        assert!(worst < 0.8, "{worst} ulp");
+        assert!(worst[0] < 0.63 && worst[1] < 0.77, "{worst:?} ulp");
         for (x, want) in [(f32::NEG_INFINITY, -0.0), (-0.0, 0.0), (f32::INFINITY, f32::INFINITY)] {
             assert!(words(&e, &[x])[0] == want, "gelu({x})");
         }

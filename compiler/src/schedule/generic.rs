@@ -266,7 +266,7 @@ impl Loops {
         match order {
             Order::Chain { block } => {
                 let variables = variables(frame, ty, &start);
-                self.chain(frame, block, &|frame| accumulate(frame, &variables));
+                self.chain(frame, block, None, &|frame| accumulate(frame, &variables));
                 values(frame, &variables)
             }
             Order::Lanes(lanes) if ty == Type::Scalar && self.terms_run(sum) => self.reduce_along(frame, sum, lanes),
@@ -300,17 +300,9 @@ impl Loops {
         into.iter().zip(next).for_each(|(variable, value)| frame.builder.set(*variable, value));
     }
 
-    /// Loops over the reduction's axes: blocks of the first outermost, then the others, then within the block.
-    pub fn chain(&self, frame: &mut Frame, block: usize, inner: &dyn Fn(&mut Frame)) {
-        self.slice(frame, block, None, inner);
-    }
-
-    /// One of so many slices of [`Self::chain`], each with as many blocks.
-    pub fn slice_of_chain(&self, frame: &mut Frame, block: usize, slice: (ValueId, usize), inner: &dyn Fn(&mut Frame)) {
-        self.slice(frame, block, Some(slice), inner);
-    }
-
-    fn slice(&self, frame: &mut Frame, block: usize, slice: Option<(ValueId, usize)>, inner: &dyn Fn(&mut Frame)) {
+    /// Loops over the reduction's axes: blocks of the first outermost, then the others, then within the block; all of
+    /// them, or one of so many slices, each with as many blocks.
+    pub fn chain(&self, frame: &mut Frame, block: usize, slice: Option<(ValueId, usize)>, inner: &dyn Fn(&mut Frame)) {
         let first = self.parallel;
         let terms: usize = self.extents[first..].iter().product();
         let alone = self.extents[first + 1..].iter().all(|extent| *extent == 1);

@@ -11,9 +11,11 @@ mod generic;
 mod lanes;
 mod memory;
 mod nest;
+mod parts;
 mod place;
 mod ports;
 pub mod routine;
+mod tiling;
 mod winograd;
 
 pub use constants::Constants;

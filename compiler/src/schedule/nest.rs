@@ -3,11 +3,13 @@
 //! Must not know where tensors come from: their homes are made before, and are asked for here.
 
 use super::constants::Key;
-use super::contraction::{Contraction, Tiling, parts};
+use super::contraction::Contraction;
 use super::forms::{Choice, extents};
 use super::frame::{Frame, Operand};
 use super::generic::{Loops, VectorAxis};
+use super::parts::parts;
 use super::place::{self, Form, Home, Layout, Position};
+use super::tiling::Tiling;
 use super::{Location, Scheduler, kernel_name};
 use crate::expression::Expression;
 use crate::format::Format;
@@ -227,7 +229,7 @@ impl Scheduler<'_> {
         let words = loops.sum.as_ref().map_or(1, |(sum, _)| sum.words());
         let padded = loops.padded == Some(contraction.channel);
         for part in parts(contraction, &loops.extents, padded, words, self.target) {
-            let mut tiling = Tiling { loops: loops.clone(), contraction, part };
+            let mut tiling = Tiling { loops: loops.clone(), contraction, part, target: self.target };
             let mut builder = Builder::new(kernel_name(&nest.name), lanes, tiling.tasks(lanes));
             let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);
             let mut frame = Frame::new(builder, loops.extents.len());

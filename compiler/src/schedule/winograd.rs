@@ -6,11 +6,13 @@
 //! caches as seldom as can be. Must not know what the transforms are.
 
 use super::constants::Key;
-use super::contraction::{Contraction, Part, Tiling, cost_of_pixel, finish, parts};
+use super::contraction::Contraction;
 use super::frame::{Coordinate, Frame, Operand};
 use super::generic::{Loops, tasks_text};
 use super::nest::{Held, Place, traffic};
+use super::parts::{Part, cost_of_pixel, parts};
 use super::place::{BLOCK, Form, Home, Layout, Position, pack};
+use super::tiling::{Tiling, finish};
 use super::{Location, Scheduler, kernel_name};
 use crate::expression::Expression;
 use crate::format::Format;
@@ -276,7 +278,7 @@ impl Scheduler<'_> {
             };
             let products = products();
             let along = if sums.by_channels { "oc" } else { "y" };
-            let tiling = Tiling { loops: product, contraction: &products, part };
+            let tiling = Tiling { loops: product, contraction: &products, part, target: self.target };
             let how = tiling.tile_text(lanes, &["oc", "y", "value", "tile", "ic"]);
             let mut frame = Frame::new(builder, 0);
             Multiplication { tiles, sums: &sums, tiling: &tiling, store: &store }.emit(&mut frame);
