@@ -25,6 +25,8 @@ pub struct Chosen {
     pub bytes: u64,
     /// Of how many choices the whole network was measured.
     pub trials: usize,
+    /// What time it saves, where that was measured.
+    pub time: Option<Time>,
     /// What to write into `include_model!`.
     pub macro_lines: Vec<String>,
     /// What to write on a command line.
@@ -50,6 +52,18 @@ pub struct ChosenLayers {
     pub error_alone: Option<String>,
 }
 
+/// Times of whole runs on one thread of the machine that measured them, the best of many: all else in a choice is the same
+/// on every machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct Time {
+    /// Whose code it was.
+    pub instruction_set: String,
+    /// With all constants in `f32`.
+    pub microseconds_in_f32: f64,
+    /// As chosen.
+    pub microseconds: f64,
+}
+
 impl Chosen {
     /// The trade-off, for terminals.
     pub fn text(&self) -> String {
@@ -67,6 +81,13 @@ impl Chosen {
         }
         let [wide, narrow] = [*bytes_in_f32, *bytes].map(kibibytes);
         writeln!(out, "constants: {wide} KiB in f32, {narrow} KiB as chosen, {share:.0} % saved")?;
+        if let Some(Time { instruction_set, microseconds_in_f32: wide, microseconds: narrow }) = &self.time {
+            let saved = 100.0 * (wide - narrow) / wide;
+            writeln!(
+                out,
+                "a run, here, {instruction_set}, one thread: {wide:.1} us in f32, {narrow:.1} us as chosen, {saved:.0} % saved"
+            )?;
+        }
         writeln!(out, "\n{:NAMES$}  stored  {:>10}  {:>10}  alone", "layer", "KiB in f32", "as chosen")?;
         for layers in &self.layers {
             let alone = layers.error_alone.as_deref().unwrap_or("-");

@@ -29,7 +29,7 @@ mod subset;
 mod target;
 mod text;
 
-pub use chosen::{Chosen, ChosenLayers};
+pub use chosen::{Chosen, ChosenLayers, Time};
 pub use figures::{Agreement, Binade, Figures, HalfRange};
 pub use history::{Entry, history_html, history_text};
 pub use html::html;

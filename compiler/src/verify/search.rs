@@ -307,6 +307,7 @@ impl<'a> Trials<'a> {
             bytes_in_f32: constants().map(|(tensor, _)| bytes((tensor, &Format::Word))).sum(),
             bytes: constants().map(bytes).sum(),
             trials: self.tried.len(),
+            time: None,
             macro_lines,
             command,
             precision,

@@ -1,7 +1,7 @@
 //! `ncnnc bench`: how long each step takes, beside what the processor could do at best.
 
 use crate::console::{Console, Done};
-use crate::loaded::Loaded;
+use crate::loaded::{Loaded, NO_HASH};
 use crate::machine;
 use crate::model::ShapedModelArguments;
 use crate::progress::Progress;
@@ -124,12 +124,9 @@ fn steps(compiled: &Compiled, best: &[Duration]) -> Vec<Step> {
 }
 
 /// Numbers from -1 to 1.
-fn values(port: &Port) -> Vec<u32> {
+pub fn values(port: &Port) -> Vec<u32> {
     (0..port.shape.iter().product()).map(|i: usize| ((i % 251) as f32 / 125.0 - 1.0).to_bits()).collect()
 }
-
-/// Nobody asks what is measured for its hash.
-const NO_HASH: u128 = 0;
 
 /// Independent sums: at least the latency of a multiply-add times the units, on every processor so far, and few enough for
 /// the 16 registers of AVX2.

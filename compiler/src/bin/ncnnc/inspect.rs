@@ -3,6 +3,7 @@
 use crate::console::{Console, Done, Stop};
 use crate::instruction_set;
 use crate::lives::{Life, lives};
+use crate::loaded::NO_HASH;
 use crate::model::{Model, ShapedModelArguments};
 use crate::output::Files;
 use crate::picture::{memory, network};
@@ -223,9 +224,6 @@ fn sizes(compiled: &(&'static Target, Program)) -> [u64; 3] {
     let code = object.sections().filter(|section| section.kind() == SectionKind::Text).map(|section| section.size());
     [code.sum(), 4 * program.constants.len() as u64, 4 * program.arena_words as u64]
 }
-
-/// Nobody asks what is measured for its hash.
-const NO_HASH: u128 = 0;
 
 fn layers(network: &ncnn::Model, graph: &Graph, shapes: &network::Shapes) -> Vec<Layer> {
     let mut macs: HashMap<&str, u64> = HashMap::new();

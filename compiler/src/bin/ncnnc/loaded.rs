@@ -43,6 +43,9 @@ pub struct Loaded {
     _module: JITModule,
 }
 
+/// Nobody asks what runs in this process, and no longer, for its hash.
+pub const NO_HASH: u128 = 0;
+
 /// Parts of a step for each thread: enough that a thread that is slowed down leaves its share to the others.
 const CHUNKS_PER_THREAD: usize = 4;
 

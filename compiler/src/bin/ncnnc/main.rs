@@ -27,6 +27,7 @@ mod run;
 mod samples;
 mod table;
 mod targets;
+mod timing;
 mod unfinished;
 mod verify;
 

@@ -1,7 +1,7 @@
 //! `ncnnc run`: a model compiled in memory and run once.
 
 use crate::console::{Console, Done};
-use crate::loaded::Loaded;
+use crate::loaded::{Loaded, NO_HASH};
 use crate::machine;
 use crate::model::{self, Model, ModelArguments, given_twice};
 use crate::npy::{self, Tensor};
@@ -131,9 +131,6 @@ fn unusual(shape: &[usize]) -> Option<String> {
         _usual => None,
     }
 }
-
-/// Nobody asks what runs once for its hash.
-const NO_HASH: u128 = 0;
 
 /// The values for an input.
 fn words<'i>(port: &Port, inputs: &'i [(String, Tensor)]) -> Result<&'i [u32], Diagnostic> {

@@ -6,6 +6,7 @@ use crate::model::{self, Model, ShapedModelArguments};
 use crate::output::Files;
 use crate::progress::Progress;
 use crate::samples::SampleArguments;
+use crate::timing;
 use ncnnc_compiler::budget::Budget;
 use ncnnc_compiler::compile::{File, Network, Options};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
@@ -160,7 +161,7 @@ pub fn unlimited() -> Diagnostic {
         .hint("an error is a difference (1e-3), a share of the output's largest value (0.1%), or a ratio of signal to noise (60dB)")
 }
 
-/// Searches for the smallest storage; `subject` is the model with `options`.
+/// Searches for the smallest storage, and says what time it saves on this machine; `subject` is the model with `options`.
 ///
 /// # Errors
 /// Everything that is wrong with the model.
@@ -171,10 +172,14 @@ pub fn choose(
     samples: &Samples,
     budget: Budget,
     progress: &Progress,
-) -> Result<Chosen, Vec<Diagnostic>> {
+) -> Result<Chosen, Stop> {
     let network = &Network::new(model.param(), model.weights(), options, options.mode)?;
     let search = Search { subject, network, fixed: &options.precision, samples, budget };
-    Ok(search.run(&mut |share, doing| progress.at(share, doing)))
+    let mut chosen = search.run(&mut |share, doing| progress.at(share, doing));
+    if chosen.met {
+        chosen.time = timing::of_storage(model, options, &chosen.precision)?;
+    }
+    Ok(chosen)
 }
 
 /// Measures a model, and shows how far that is.
