@@ -11,6 +11,7 @@ mod programs;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/programs.rs");
+    println!("cargo::rerun-if-changed=src/doubles.rs");
     let folder = std::env::var("OUT_DIR").expect("cargo sets it");
     let mut code = String::new();
     for (name, program) in programs::all() {

@@ -1,4 +1,5 @@
-//! Vector words: what portable kernels are made of. `N` lanes of 32 bits in an array; scalars have one lane.
+//! Vector words: what portable kernels are made of. `N` lanes of 32 bits in an array; scalars have one lane. Sums in double
+//! precision have half as many lanes of 64 bits.
 //!
 //! One function per instruction of the compiler's table, under the name it has there, with the same bits, and one to load
 //! and one to store for each of its formats. Nothing here calls a mathematical library: what `core` lacks (fused
@@ -235,14 +236,66 @@ pub fn splat<const N: usize>([word]: [u32; 1]) -> [u32; N] {
     [word; N]
 }
 
-/// Lane `i` gets lane `i + distance`, counted round.
+/// `M` lanes in double precision, exactly: this one of the parts of so many lanes.
 #[inline(always)]
 #[must_use]
-pub fn rotate<const N: usize>(words: [u32; N], distance: usize) -> [u32; N] {
+pub fn widen<const N: usize, const M: usize>(words: [u32; N], part: usize) -> [f64; M] {
+    let mut result = [0.0; M];
+    let mut lane = 0;
+    while lane < M {
+        result[lane] = f64::from(f32::from_bits(words[part * M + lane]));
+        lane += 1;
+    }
+    result
+}
+
+/// `a * b + c` in double precision, where the product is exact.
+#[inline(always)]
+#[must_use]
+pub fn multiply_add<const N: usize>(a: [f64; N], b: [f64; N], c: [f64; N]) -> [f64; N] {
+    let mut result = [0.0; N];
+    let mut lane = 0;
+    while lane < N {
+        result[lane] = a[lane] * b[lane] + c[lane];
+        lane += 1;
+    }
+    result
+}
+
+/// `a + b` in double precision.
+#[inline(always)]
+#[must_use]
+pub fn add_doubles<const N: usize>(a: [f64; N], b: [f64; N]) -> [f64; N] {
+    let mut result = [0.0; N];
+    let mut lane = 0;
+    while lane < N {
+        result[lane] = a[lane] + b[lane];
+        lane += 1;
+    }
+    result
+}
+
+/// The floats nearest to `N` doubles, which are given in parts.
+#[inline(always)]
+#[must_use]
+pub fn narrow<const M: usize, const N: usize>(parts: &[[f64; M]]) -> [u32; N] {
     let mut result = [0; N];
     let mut lane = 0;
     while lane < N {
-        result[lane] = words[(lane + distance) % N];
+        result[lane] = (parts[lane / M][lane % M] as f32).to_bits();
+        lane += 1;
+    }
+    result
+}
+
+/// Lane `i` gets lane `i + distance`, counted round.
+#[inline(always)]
+#[must_use]
+pub fn rotate<T: Copy, const N: usize>(lanes: [T; N], distance: usize) -> [T; N] {
+    let mut result = lanes;
+    let mut lane = 0;
+    while lane < N {
+        result[lane] = lanes[(lane + distance) % N];
         lane += 1;
     }
     result

@@ -10,6 +10,6 @@ pub const TARGET: Target = Target {
     vector_registers: 16,
     features: &["avx2", "fma", "f16c"],
     tiles: &[Tile { pixels: 6, vectors: 2 }],
-    compensated: Tile { pixels: 2, vectors: 2 },
+    compensated: Tile { pixels: 3, vectors: 2 },
     caches: USUAL,
 };

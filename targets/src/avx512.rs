@@ -14,6 +14,6 @@ pub const TARGET: Target = Target {
         Tile { pixels: 9, vectors: 3 },
         Tile { pixels: 28, vectors: 1 },
     ],
-    compensated: Tile { pixels: 2, vectors: 2 },
+    compensated: Tile { pixels: 6, vectors: 2 },
     caches: USUAL,
 };

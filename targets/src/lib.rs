@@ -27,7 +27,7 @@ pub struct Target {
     pub features: &'static [&'static str],
     /// Register tiles for contractions, best first: pixels times channel vectors, which are whole blocks of 16 channels.
     pub tiles: &'static [Tile],
-    /// The tile of compensated sums, which take two registers each and several more for every product.
+    /// The tile of compensated sums, of which a vector takes two registers in double precision.
     pub compensated: Tile,
     /// What even small cores that run it have.
     pub caches: Caches,

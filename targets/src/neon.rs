@@ -9,6 +9,6 @@ pub const TARGET: Target = Target {
     vector_registers: 32,
     features: &["neon"],
     tiles: &[Tile { pixels: 6, vectors: 4 }],
-    compensated: Tile { pixels: 2, vectors: 2 },
+    compensated: Tile { pixels: 6, vectors: 2 },
     caches: USUAL,
 };

@@ -32,9 +32,17 @@ enum Layer {
     Depthwise { size: usize, channels: usize, stride: usize },
     /// A matrix times a vector.
     FullyConnected { inputs: usize, outputs: usize },
+    /// Means of windows of 3x3 on a square plane.
+    AveragePooling { size: usize, channels: usize },
+    /// The mean of each square plane.
+    GlobalPooling { size: usize, channels: usize },
+    /// Of each row of a matrix.
+    Softmax { rows: usize, columns: usize },
+    /// Of each row of a matrix.
+    LayerNorm { rows: usize, columns: usize },
 }
 
-use Layer::{Convolution, Depthwise, FullyConnected};
+use Layer::{AveragePooling, Convolution, Depthwise, FullyConnected, GlobalPooling, LayerNorm, Softmax};
 
 const fn convolution(size: usize, channels: usize, outputs: usize, window: usize, stride: usize) -> Layer {
     Convolution { size, channels, outputs, window, stride }
@@ -77,6 +85,11 @@ const LAYERS: &[Layer] = &[
     FullyConnected { inputs: 512, outputs: 1000 },
     // Of vgg16: more weights than any cache holds.
     FullyConnected { inputs: 4096, outputs: 4096 },
+    // inception_v3, resnet50, and a vision transformer with 12 heads of attention over 197 tokens.
+    AveragePooling { size: 35, channels: 192 },
+    GlobalPooling { size: 7, channels: 2048 },
+    Softmax { rows: 2364, columns: 197 },
+    LayerNorm { rows: 197, columns: 768 },
 ];
 
 /// Measured as direct sums as well: with `numerics = fast` they are Winograd's.
@@ -108,6 +121,10 @@ const COMPENSATED: &[Layer] = &[
     depthwise(56, 144, 1),
     FullyConnected { inputs: 512, outputs: 1000 },
     FullyConnected { inputs: 4096, outputs: 4096 },
+    AveragePooling { size: 35, channels: 192 },
+    GlobalPooling { size: 7, channels: 2048 },
+    Softmax { rows: 2364, columns: 197 },
+    LayerNorm { rows: 197, columns: 768 },
 ];
 
 /// A layer as a model.
@@ -120,7 +137,7 @@ struct Description {
     lines: Vec<String>,
     /// Shape of the model's input.
     input: Vec<usize>,
-    /// Multiply-adds of the layer, padding included.
+    /// Multiply-adds of the layer, padding included; none where it is made of other operations.
     macs: usize,
 }
 
@@ -170,6 +187,34 @@ impl Layer {
                     macs,
                 }
             }
+            AveragePooling { size, channels } => Description {
+                name: format!("AveragePoolingSize{size}Channels{channels}"),
+                title: format!("average pooling 3x3 {size}x{size} {channels}"),
+                lines: vec![before(channels), "Pooling layer 1 1 between out0 0=1 1=3 2=1 3=1 5=1".to_string()],
+                input: vec![CHANNELS_BEFORE, size, size],
+                macs: 0,
+            },
+            GlobalPooling { size, channels } => Description {
+                name: format!("GlobalPoolingSize{size}Channels{channels}"),
+                title: format!("global average {size}x{size} {channels}"),
+                lines: vec![before(channels), "Pooling layer 1 1 between out0 0=1 4=1".to_string()],
+                input: vec![CHANNELS_BEFORE, size, size],
+                macs: 0,
+            },
+            Softmax { rows, columns } => Description {
+                name: format!("Softmax{rows}By{columns}"),
+                title: format!("softmax {rows}x{columns}"),
+                lines: vec!["Softmax layer 1 1 in0 out0 0=1 1=1".to_string()],
+                input: vec![rows, columns],
+                macs: 0,
+            },
+            LayerNorm { rows, columns } => Description {
+                name: format!("LayerNorm{rows}By{columns}"),
+                title: format!("layer norm {rows}x{columns}"),
+                lines: vec![format!("LayerNorm layer 1 1 in0 out0 0={columns} 1=1e-5 2=1")],
+                input: vec![rows, columns],
+                macs: 0,
+            },
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod cases;
 pub mod compare;
+pub mod doubles;
 pub mod generated;
 pub mod hash;
 #[cfg(feature = "objects")]

@@ -4,9 +4,14 @@ use ncnnc_compiler::format::Format;
 use ncnnc_compiler::instruction::Instruction;
 use ncnnc_compiler::kernel::{Address, Argument, Builder, Callee, Kernel, Op, Port, Program, Step, Type};
 
+#[path = "doubles.rs"]
+mod doubles;
+
+use doubles::{RESULTS, operations, turns};
+
 /// Every program with the name of its type.
 pub fn all() -> Vec<(&'static str, Program)> {
-    vec![("Arithmetic", arithmetic()), ("Control", control()), ("Formats", formats())]
+    vec![("Arithmetic", arithmetic()), ("Control", control()), ("Doubles", doubles()), ("Formats", formats())]
 }
 
 /// Vectors that [`arithmetic`] takes.
@@ -59,6 +64,36 @@ fn arithmetic() -> Program {
         tables: [].into(),
         inputs: vec![port("a", &[VECTORS, LANES]), port("type", &[VECTORS, LANES])],
         outputs: vec![port("vectors/all", &[VECTORS, instructions, LANES]), port("0", &[VECTORS, instructions])],
+    }
+}
+
+/// Elements of each operand that [`doubles`] takes.
+pub const DOUBLES: usize = 96;
+
+/// What is computed in double precision, of vectors and of scalars, and every lane of a vector by itself.
+fn doubles() -> Program {
+    let kernels = vec![
+        operations(LANES, Type::Vector, DOUBLES, true),
+        operations(LANES, Type::Scalar, DOUBLES, true),
+        turns(LANES, DOUBLES / LANES),
+    ];
+    let steps = ["vectors", "scalars", "turned"].iter().enumerate().map(|(number, name)| {
+        let inputs = if *name == "turned" { 1 } else { 3 };
+        let arguments = (0..inputs).map(Argument::Input).chain([Argument::Output(number)]).collect();
+        Step { name: name.to_string(), how: String::new(), callee: Callee::Kernel(number), arguments }
+    });
+    Program {
+        steps: steps.collect(),
+        kernels,
+        arena_words: 0,
+        constants: [].into(),
+        tables: [].into(),
+        inputs: ["a", "b", "c"].map(|name| port(name, &[DOUBLES])).into(),
+        outputs: vec![
+            port("vectors", &[RESULTS, DOUBLES]),
+            port("scalars", &[RESULTS, DOUBLES]),
+            port("turned", &[DOUBLES]),
+        ],
     }
 }
 

@@ -2,12 +2,14 @@
 //! values, and kernels for every statement, for spills and for addresses.
 
 mod assembly {
+    pub mod doubles;
     pub mod formats;
     pub mod kernels;
     pub mod machine;
     pub mod scheduled;
 }
 
+use assembly::doubles;
 use assembly::formats;
 use assembly::kernels;
 use assembly::machine::{check, check_naked, measure};
@@ -19,6 +21,7 @@ fn check_target(name: &str) {
     let target = target(name).expect("a target of the table");
     check(target, "kernels", &kernels::all(target.lanes));
     check(target, "formats", &formats::all(target.lanes));
+    check(target, "doubles", &doubles::all(target.lanes));
 }
 
 /// Checks the kernels of all visible cases on a target.
@@ -64,7 +67,7 @@ fn neon_equals_the_interpreter() {
 fn rust_takes_naked_functions() {
     for name in ["avx2", "avx512"] {
         let target = target(name).expect("a target of the table");
-        let cases = [kernels::all(target.lanes), formats::all(target.lanes)].concat();
+        let cases = [kernels::all(target.lanes), formats::all(target.lanes), doubles::all(target.lanes)].concat();
         check_naked(target, &cases);
     }
 }
@@ -73,7 +76,7 @@ fn rust_takes_naked_functions() {
 #[test]
 fn rust_takes_naked_functions() {
     let target = target("neon").expect("a target of the table");
-    let cases = [kernels::all(target.lanes), formats::all(target.lanes)].concat();
+    let cases = [kernels::all(target.lanes), formats::all(target.lanes), doubles::all(target.lanes)].concat();
     check_naked(target, &cases);
 }
 

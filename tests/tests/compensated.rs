@@ -167,6 +167,41 @@ fn ill_conditioned_sums_are_within_a_unit() {
     assert!(plain_worst > 100, "the sums are not hard: {plain_worst} ulp in single words");
 }
 
+/// Factors of terms far apart, nearly all of which are taken back exactly by others far away; many are beyond all floats.
+fn cancelling_products(random: &mut Random, terms: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut far = |count: usize| -> Vec<f32> {
+        (0..count).map(|_| drawn(random) * 2.0_f32.powi((random.word() % 160) as i32 - 80)).collect()
+    };
+    let (a, b) = (far(terms / 2), far(terms / 2));
+    let (mut back, last) = (a.iter().map(|x| -x).collect::<Vec<f32>>(), terms / 2 - 1);
+    back[last] = 1.0;
+    ([a, back].concat(), b.repeat(2))
+}
+
+#[test]
+fn sums_of_floats_are_the_references_own() {
+    const TERMS: usize = 600;
+    let mut random = Random(17);
+    let mut plain_worst = 0;
+    for _ in 0..20 {
+        let (a, b) = cancelling_products(&mut random, TERMS);
+        let weights: Vec<u8> = std::iter::once(0.0).chain(b.iter().copied()).flat_map(f32::to_le_bytes).collect();
+        let inputs = [a.iter().map(|x| x.to_bits()).collect()];
+        let products = format!("InnerProduct fc 1 1 in0 out 0=1 1=0 2={TERMS}");
+        for (layers, weights) in [(products.as_str(), &weights[..]), ("Reduction sum 1 1 in0 out 0=0 1=1", &[])] {
+            let plan = |mode| {
+                plan(layers, &[TERMS], weights, Options { mode, ..Options::default() })
+                    .expect("a model that is understood")
+            };
+            let compensated = plan(Mode::Compensated);
+            assert_eq!(worst(&compensated, &inputs), 0, "{layers}");
+            kernels_equal(&compensated, &inputs).expect("the plan's bits");
+            plain_worst = plain_worst.max(worst(&plan(Mode::Strict), &inputs));
+        }
+    }
+    assert!(plain_worst > 1 << 24, "the sums are not hard: {plain_worst} ulp in single words");
+}
+
 /// Layers that are fused with one another, and with more inside than words hold.
 const CHAIN: &str = "Convolution conv 1 1 in0 a 0=20 1=3 4=1 5=1 6=900 9=1
 BatchNorm norm 1 1 a b 0=20

@@ -66,6 +66,24 @@ fn elements_are_stored_and_read_as_the_table_of_formats_says() {
 }
 
 #[test]
+fn double_precision_is_that_of_the_interpreter() {
+    let program = program("Doubles");
+    let mut random = Random(29);
+    let mut model = Doubles::new();
+    for round in 0..200 {
+        let words: [Vec<u32>; 3] =
+            std::array::from_fn(|_| (0..programs::DOUBLES).map(|_| random.word() >> (round % 3)).collect());
+        let expected = interpret_program(&program, &words);
+        let [a, b, c]: [[f32; programs::DOUBLES]; 3] =
+            std::array::from_fn(|input| std::array::from_fn(|i| f32::from_bits(words[input][i])));
+        let outputs = model.run(&a, &b, &c);
+        for (got, expected) in [&outputs.vectors[..], &outputs.scalars[..], &outputs.turned[..]].iter().zip(&expected) {
+            assert!(same(got, expected), "round {round}");
+        }
+    }
+}
+
+#[test]
 fn the_runtime_widens_every_element_as_the_table_does() {
     for element in 0..=u16::MAX {
         for (format, got) in

@@ -19,6 +19,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+/// Of so many cases that are compiled, one is compiled in compensated arithmetic as well.
+const COMPENSATED: usize = 5;
+
 /// Cases in one program.
 const CASES_PER_PROGRAM: usize = 200;
 
@@ -40,17 +43,20 @@ fn problem(case: &Case, planned: &Planned, wanted: &[Value], got: &[Value]) -> O
     case.check(&tensors).err()
 }
 
-/// Every `stride`th case.
+/// Every `stride`th case, and a few in compensated arithmetic.
 fn check(toolchain: &Toolchain, stride: usize) {
     let Some(folder) = shared("conformance/layers") else { return };
     let only = std::env::var("NCNNC_LAYER").ok();
     let cases =
         read_cases(&folder, |layer| ops::operator(layer).is_some() && only.as_ref().is_none_or(|only| only == layer));
     let targets = toolchain.platform().targets().to_vec();
-    let planned =
-        |case: Case| plan_case(&case, Mode::Fast, &Precision::default(), &targets).map(|planned| (case, planned));
+    let planned = |(case, mode): (&Case, Mode)| {
+        plan_case(case, mode, &Precision::default(), &targets).map(|planned| (case.clone(), planned))
+    };
     let begin = Instant::now();
-    let (cases, planned): (Vec<Case>, Vec<Planned>) = cases.into_iter().step_by(stride).filter_map(planned).unzip();
+    let every = |stride: usize, mode: Mode| cases.iter().step_by(stride).map(move |case| (case, mode));
+    let chosen = every(stride, Mode::Fast).chain(every(COMPENSATED * stride, Mode::Compensated));
+    let (cases, planned): (Vec<Case>, Vec<Planned>) = chosen.filter_map(planned).unzip();
     assert!(!cases.is_empty(), "no case has been compiled");
     let named: Vec<_> = planned.iter().enumerate().map(|(number, one)| (format!("case_{number}"), one)).collect();
     let mut problems = Vec::new();
@@ -136,8 +142,10 @@ fn disassembled(path: &Path, code: Range<usize>, literal: usize) -> Vec<String> 
 fn check_encoder(set: &str, literal: usize) {
     let Some(folder) = shared("conformance/layers") else { return };
     let target = ncnnc_targets::target(set).expect("a target");
-    let cases = read_cases(&folder, |layer| ops::operator(layer).is_some()).into_iter().step_by(11);
-    let planned = cases.filter_map(|case| plan_case(&case, Mode::Fast, &Precision::default(), &[target]));
+    let cases = read_cases(&folder, |layer| ops::operator(layer).is_some());
+    let every = |stride: usize, mode: Mode| cases.iter().step_by(stride).map(move |case| (case, mode));
+    let chosen = every(11, Mode::Fast).chain(every(37, Mode::Compensated));
+    let planned = chosen.filter_map(|(case, mode)| plan_case(case, mode, &Precision::default(), &[target]));
     let kernels: Vec<Kernel> = planned.flat_map(|planned| planned.compiled.programs[0].1.kernels.clone()).collect();
     assert!(kernels.len() > 100, "a spread of kernels");
     let (mut text, mut bytes, mut begins) = (String::from(".intel_syntax noprefix\n"), Vec::new(), Vec::new());

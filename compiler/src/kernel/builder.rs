@@ -117,7 +117,17 @@ impl Builder {
         value
     }
 
-    /// A constant of this type, which is not an index.
+    /// The type of a value.
+    pub fn ty(&self, value: ValueId) -> Type {
+        self.kernel.values[value.0]
+    }
+
+    /// Gives a new value of another's type its meaning.
+    pub fn double(&mut self, like: ValueId, op: Op) -> ValueId {
+        self.define(self.ty(like), op)
+    }
+
+    /// A constant of a type of words.
     pub fn constant(&mut self, ty: Type, bits: u32) -> ValueId {
         self.define(ty, Op::Constant(bits))
     }
@@ -134,7 +144,7 @@ impl Builder {
 
     /// An instruction applied to values of one type.
     pub fn apply(&mut self, instruction: Instruction, operands: &[ValueId]) -> ValueId {
-        let ty = self.kernel.values[operands[0].0];
+        let ty = self.ty(operands[0]);
         self.define(ty, Op::Apply(instruction, operands.to_vec()))
     }
 

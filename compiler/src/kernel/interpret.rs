@@ -93,11 +93,18 @@ impl Kernel {
     /// Words in a value of this type; an index is kept apart.
     fn words_of(&self, ty: Type) -> usize {
         match ty {
-            Type::Vector => self.lanes,
+            Type::Vector | Type::Doubles => self.lanes,
+            Type::Double => 2,
             Type::Scalar => 1,
             Type::Index => 0,
         }
     }
+}
+
+/// The words of a 64-bit float, the low one first.
+fn double_words(double: f64) -> [u32; 2] {
+    let bits = double.to_bits();
+    [bits as u32, (bits >> 32) as u32]
 }
 
 struct Machine<'k> {
@@ -118,6 +125,12 @@ impl Machine<'_> {
 
     fn element(&self, address: &Address, at: usize, buffers: &[Vec<u32>]) -> u32 {
         self.kernel.buffers[address.buffer.0].format.load(&buffers[address.buffer.0], at)
+    }
+
+    /// The lanes of a value in double precision.
+    fn doubles(&self, value: ValueId) -> Vec<f64> {
+        let word_pairs = self.values[value.0].as_chunks().0;
+        word_pairs.iter().map(|[low, high]| f64::from_bits(u64::from(*high) << 32 | u64::from(*low))).collect()
     }
 
     fn body(&mut self, body: &[Statement], buffers: &mut [Vec<u32>]) {
@@ -176,9 +189,27 @@ impl Machine<'_> {
             Op::Get(variable) => self.variables[variable.0].clone(),
             Op::Rotate(vector, distance) => {
                 let lanes = &self.values[vector.0];
-                (0..words).map(|lane| lanes[(lane + distance) % words]).collect()
+                let distance = distance * self.kernel.values[value.0].lane_words();
+                (0..words).map(|word| lanes[(word + distance) % words]).collect()
             }
-            Op::First(vector) => vec![self.values[vector.0][0]],
+            Op::First(vector) => self.values[vector.0][..words].to_vec(),
+            Op::Widen(vector, half) => {
+                let count = words / 2;
+                let floats = self.values[vector.0][half * count..].iter().take(count);
+                floats.flat_map(|word| double_words(f64::from(f32::from_bits(*word)))).collect()
+            }
+            Op::MultiplyAdd(operands) => {
+                let [a, b, c] = operands.map(|operand| self.doubles(operand));
+                (0..words / 2).flat_map(|lane| double_words(a[lane] * b[lane] + c[lane])).collect()
+            }
+            Op::AddDoubles(operands) => {
+                let [a, b] = operands.map(|operand| self.doubles(operand));
+                (0..words / 2).flat_map(|lane| double_words(a[lane] + b[lane])).collect()
+            }
+            Op::Narrow(halves) => {
+                let doubles = halves.iter().flat_map(|half| self.doubles(*half));
+                doubles.map(|double| (double as f32).to_bits()).collect()
+            }
             Op::ScalarFrom(index) => vec![self.indices[index.0] as u32],
             Op::IndexWithin(index, extent) => {
                 let at = self.indices[index.0];

@@ -1,9 +1,9 @@
 //! Programs in a small structured vector language: what every back end emits.
 //!
 //! A [`Kernel`] is a loop nest over buffers of elements, with vectors of a fixed number of 32-bit lanes; what is stored in a
-//! narrower format is widened when it is loaded and rounded when it is stored, and computed with in 32 bits; a [`Program`] is the
-//! kernels, the calls in order, one arena and the packed constants. Owns the language, its text, its interpreter and its
-//! verifier. Must not know networks, nor which emitter follows.
+//! narrower format is widened when it is loaded and rounded when it is stored, and computed with in 32 bits; sums of what is
+//! exact in double precision can be held in it. A [`Program`] is the kernels, the calls in order, one arena and the packed
+//! constants. Owns the language, its text, its interpreter and its verifier. Must not know networks, nor which emitter follows.
 
 mod builder;
 mod interpret;
@@ -26,6 +26,10 @@ pub enum Type {
     Vector,
     /// One 32-bit word.
     Scalar,
+    /// Half as many 64-bit floats as the kernel has lanes: they take as much room as a vector.
+    Doubles,
+    /// One 64-bit float.
+    Double,
     /// A signed 64-bit integer: loop counters and positions.
     Index,
 }
@@ -142,10 +146,19 @@ pub enum Op {
     Apply(Instruction, Vec<ValueId>),
     /// What a variable holds now.
     Get(VariableId),
-    /// Lane `i` gets lane `i + distance` of the operand, counted round; vectors only.
+    /// Lane `i` gets lane `i + distance` of the operand, counted round; vectors and doubles.
     Rotate(ValueId, usize),
-    /// Lane 0 of a vector; scalars only.
+    /// Lane 0: of a vector as a scalar, of doubles as a double.
     First(ValueId),
+    /// The floats of this half of a vector's lanes, exactly, as doubles; of a scalar, of which there is but half 0, a double.
+    Widen(ValueId, usize),
+    /// `a * b + c` in double precision. `a` and `b` are widened floats, so that their product is exact and fused arithmetic
+    /// has the same bits as any other.
+    MultiplyAdd([ValueId; 3]),
+    /// `a + b` in double precision.
+    AddDoubles([ValueId; 2]),
+    /// The nearest floats: of two halves a vector, of one double a scalar.
+    Narrow(Vec<ValueId>),
     /// A fixed index.
     IndexConstant(i64),
     /// A sum of indices times constants, and a constant.
@@ -156,6 +169,25 @@ pub enum Op {
     ScalarFrom(ValueId),
     /// Whether `0 <= index < extent`: a scalar, all ones or zero.
     IndexWithin(ValueId, i64),
+}
+
+impl Type {
+    /// Words in a lane of a value.
+    pub fn lane_words(self) -> usize {
+        match self {
+            Self::Doubles | Self::Double => 2,
+            Self::Vector | Self::Scalar | Self::Index => 1,
+        }
+    }
+
+    /// The type of sums in double precision of values of this type, and how many such sums they fill.
+    pub fn sums(self) -> (Self, usize) {
+        match self {
+            Self::Vector => (Self::Doubles, 2),
+            Self::Scalar => (Self::Double, 1),
+            Self::Doubles | Self::Double | Self::Index => unreachable!("only words are widened"),
+        }
+    }
 }
 
 impl Buffer {

@@ -31,11 +31,14 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Values are numbered in the order of their definition, by type: `v0` vectors, `s1` scalars, `i2` indices.
+    /// Values are numbered in the order of their definition, by type: `v0` vectors, `s1` scalars, `w2` doubles in vectors,
+    /// `d3` single doubles, `i4` indices.
     fn define(&mut self, value: ValueId) -> String {
         let letter = match self.kernel.values[value.0] {
             Type::Vector => "v",
             Type::Scalar => "s",
+            Type::Doubles => "w",
+            Type::Double => "d",
             Type::Index => "i",
         };
         let number = self.names.values().filter(|name| name.starts_with(letter)).count();
@@ -46,6 +49,10 @@ impl Printer<'_> {
 
     fn name(&self, value: ValueId) -> &str {
         self.names.get(&value).map_or("undefined", String::as_str)
+    }
+
+    fn names(&self, values: &[ValueId]) -> String {
+        values.iter().map(|value| self.name(*value)).collect::<Vec<_>>().join(", ")
     }
 
     fn sum(&self, terms: &[(ValueId, i64)], offset: i64) -> String {
@@ -75,12 +82,15 @@ impl Printer<'_> {
             Op::Broadcast(address) => format!("broadcast {}", self.address(address)),
             Op::Splat(value) => format!("splat({})", self.name(*value)),
             Op::Apply(instruction, operands) => {
-                let operands: Vec<&str> = operands.iter().map(|o| self.name(*o)).collect();
-                format!("{}({})", instruction.text(), operands.join(", "))
+                format!("{}({})", instruction.text(), self.names(operands))
             }
             Op::Get(variable) => format!("var{}", variable.0),
             Op::Rotate(value, distance) => format!("rotate({}, {distance})", self.name(*value)),
             Op::First(value) => format!("first({})", self.name(*value)),
+            Op::Widen(value, half) => format!("widen({}, {half})", self.name(*value)),
+            Op::MultiplyAdd(operands) => format!("multiply_add({})", self.names(operands)),
+            Op::AddDoubles(operands) => format!("add_doubles({})", self.names(operands)),
+            Op::Narrow(halves) => format!("narrow({})", self.names(halves)),
             Op::IndexConstant(value) => value.to_string(),
             Op::IndexSum(terms, offset) => self.sum(terms, *offset),
             Op::IndexFrom(value) => format!("index({})", self.name(*value)),

@@ -6,7 +6,7 @@
 
 use super::{Address, BufferId, Kernel, Op, Statement, Type, ValueId};
 use crate::instruction::Instruction;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 impl Kernel {
     /// Panics with a description when a rule is broken.
@@ -17,7 +17,8 @@ impl Kernel {
     /// The same where it is known what some buffers hold: tables of positions.
     pub fn verify_with(&self, tables: &[(BufferId, &[u32])]) {
         let known = vec![None; self.values.len()];
-        let mut checker = Checker { kernel: self, tables, known, facts: HashMap::new(), entries: HashMap::new() };
+        let (facts, entries, widened) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut checker = Checker { kernel: self, tables, known, facts, entries, widened };
         checker.known[self.task.0] = Some(Known::Range(0, self.tasks as i64 - 1));
         checker.body(&self.body);
     }
@@ -53,6 +54,8 @@ struct Checker<'k> {
     facts: HashMap<ValueId, Vec<(ValueId, i64)>>,
     /// For scalars from tables: the least and the greatest that they can be.
     entries: HashMap<ValueId, (i64, i64)>,
+    /// Doubles that are floats.
+    widened: HashSet<ValueId>,
 }
 
 impl Checker<'_> {
@@ -167,18 +170,24 @@ impl Checker<'_> {
         }
     }
 
+    fn is_one_of(&self, ty: Type, types: &[Type]) {
+        if !types.contains(&ty) {
+            self.fail(&format!("an operation that doesn't give a {ty:?}"));
+        }
+    }
+
     fn words(&self, value: ValueId) -> usize {
         match self.kernel.values[value.0] {
             Type::Vector => self.kernel.lanes,
             Type::Scalar => 1,
-            Type::Index => self.fail("an index where words belong"),
+            Type::Doubles | Type::Double | Type::Index => self.fail("no words where words belong"),
         }
     }
 
     fn op(&mut self, value: ValueId, op: &Op) -> Known {
         let ty = self.kernel.values[value.0];
         match op {
-            Op::Constant(_) => {}
+            Op::Constant(_) => self.is_one_of(ty, &[Type::Vector, Type::Scalar]),
             Op::Load(address) => {
                 self.access(address, self.words(value));
                 if let (Type::Scalar, Some(entries)) = (ty, self.entries(address)) {
@@ -188,6 +197,7 @@ impl Checker<'_> {
             Op::Broadcast(address) => self.access(address, 1),
             Op::Splat(scalar) => self.expect(*scalar, Type::Scalar),
             Op::Apply(instruction, operands) => {
+                self.is_one_of(ty, &[Type::Vector, Type::Scalar]);
                 if operands.len() != instruction.arity() {
                     self.fail(&format!("{} of {} operands", instruction.text(), operands.len()));
                 }
@@ -198,7 +208,42 @@ impl Checker<'_> {
                     self.fail("a variable of another type");
                 }
             }
-            Op::Rotate(vector, _) | Op::First(vector) => self.expect(*vector, Type::Vector),
+            Op::Rotate(vector, _) => {
+                self.expect(*vector, ty);
+                self.is_one_of(ty, &[Type::Vector, Type::Doubles]);
+            }
+            Op::First(vector) => {
+                self.is_one_of(ty, &[Type::Scalar, Type::Double]);
+                self.expect(*vector, if ty == Type::Scalar { Type::Vector } else { Type::Doubles });
+            }
+            Op::Widen(words, half) => {
+                self.is_one_of(ty, &[Type::Doubles, Type::Double]);
+                let from = if ty == Type::Doubles { Type::Vector } else { Type::Scalar };
+                self.expect(*words, from);
+                if *half >= from.sums().1 {
+                    self.fail("a half that isn't there");
+                }
+                self.widened.insert(value);
+            }
+            Op::MultiplyAdd(operands) => {
+                self.is_one_of(ty, &[Type::Doubles, Type::Double]);
+                operands.iter().for_each(|operand| self.expect(*operand, ty));
+                if operands[..2].iter().any(|factor| !self.widened.contains(factor)) {
+                    self.fail("a product that may not be exact");
+                }
+            }
+            Op::AddDoubles(operands) => {
+                self.is_one_of(ty, &[Type::Doubles, Type::Double]);
+                operands.iter().for_each(|operand| self.expect(*operand, ty));
+            }
+            Op::Narrow(halves) => {
+                self.is_one_of(ty, &[Type::Vector, Type::Scalar]);
+                let (of, count) = ty.sums();
+                halves.iter().for_each(|half| self.expect(*half, of));
+                if halves.len() != count {
+                    self.fail("halves that don't make a whole");
+                }
+            }
             Op::ScalarFrom(index) | Op::IndexWithin(index, _) => self.expect(*index, Type::Index),
             Op::IndexConstant(constant) => return Known::Range(*constant, *constant),
             Op::IndexSum(terms, offset) => {

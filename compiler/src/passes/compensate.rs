@@ -5,9 +5,10 @@
 //! writes one tensor, so each of them has a nest of its own, which computes the same up to that.
 
 use super::uses::Uses;
-use crate::expression::{Expression, Node};
+use crate::expression::{Expression, Node, NodeId};
 use crate::function::Function;
 use crate::graph::{Access, Element, Graph, Nest, Operation, Outside, Reduction, RoutineKind, Source, TensorId};
+use crate::instruction::Instruction;
 use crate::mode::Mode;
 use crate::recipe;
 use std::collections::{BTreeSet, HashMap};
@@ -105,7 +106,7 @@ fn marked(nest: &Nest, rests: &HashMap<TensorId, TensorId>) -> Vec<Nest> {
     }
     let nest = joined(nest, rests);
     let Some(rest) = rest else {
-        return vec![Nest { store: called(&nest.store, Function::Rounded), ..nest }];
+        return vec![Nest { store: rounded(&nest.store), ..nest }];
     };
     let second = Nest {
         store: called(&nest.store, Function::Rest),
@@ -135,6 +136,33 @@ fn called(expression: &Expression, function: Function) -> Expression {
     let result = called.call(function, &[expression.result()]);
     called.results = vec![result];
     called
+}
+
+/// An expression whose result is rounded. Rounding keeps the order of numbers, and keeps floats: so bounds that are floats
+/// are the same behind it, where they cost one instruction.
+fn rounded(expression: &Expression) -> Expression {
+    let mut rounded = expression.clone();
+    let result = rounded_node(&mut rounded, expression.result());
+    rounded.results = vec![result];
+    rounded.pruned()
+}
+
+fn rounded_node(e: &mut Expression, node: NodeId) -> NodeId {
+    let is_float = |e: &Expression, id: NodeId| matches!(e.nodes[id.0 as usize], Node::Constant(_));
+    match e.nodes[node.0 as usize].clone() {
+        Node::Apply(bound @ (Instruction::Maximum | Instruction::Minimum), operands) => match operands[..] {
+            [a, b] if is_float(e, a) => {
+                let b = rounded_node(e, b);
+                e.apply(bound, &[a, b])
+            }
+            [a, b] if is_float(e, b) => {
+                let a = rounded_node(e, a);
+                e.apply(bound, &[a, b])
+            }
+            _ => e.call(Function::Rounded, &[node]),
+        },
+        Node::Read(_) | Node::Constant(_) | Node::Apply(..) | Node::Call(..) => e.call(Function::Rounded, &[node]),
+    }
 }
 
 /// The word next to an expression's result. A function of words may by itself be rounded to a neighbour of that.

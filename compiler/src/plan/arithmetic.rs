@@ -230,6 +230,11 @@ impl<A: Arithmetic> Evaluator<A> {
         }
     }
 
+    /// How many results it has.
+    pub(super) fn results(&self) -> usize {
+        self.expression.results.len()
+    }
+
     /// The values of result `i` after [`Self::evaluate`].
     pub(super) fn result(&self, i: usize) -> &[A::Value] {
         &self.rows[self.expression.results[i].0 as usize * self.width..][..self.width]

@@ -10,6 +10,7 @@ mod bounded;
 mod describe;
 mod interpret;
 mod nest;
+mod partial;
 mod print;
 mod routines;
 mod storage;

@@ -3,7 +3,7 @@
 use super::Order;
 use super::arithmetic::{Arithmetic, Evaluator};
 use super::batch::{Buffer, Positions, outside_value};
-use super::vectorised::vectorised;
+use super::partial::Partial;
 use crate::graph::{Access, Combine, Graph, Nest, Reduction};
 use crate::recipe::{Recipe, Sum};
 use std::ops::Range;
@@ -155,13 +155,10 @@ struct Accumulation<'a, A: Arithmetic> {
     prepared: &'a Prepared<'a, A>,
     reduction: &'a Reduction,
     start: Evaluator<A>,
-    step: Evaluator<A>,
-    fold: Evaluator<A>,
+    partial: Partial<A>,
     /// The two operands of a contraction whose factors are plain reads.
     factors: Option<(usize, usize)>,
     rows: (Vec<A::Value>, Vec<A::Value>),
-    /// For each lane a row for each word of its partial sum.
-    lanes: Vec<Vec<Vec<A::Value>>>,
 }
 
 impl<'a, A: Arithmetic> Worker<'a, A> {
@@ -177,10 +174,10 @@ impl<'a, A: Arithmetic> Worker<'a, A> {
         let prepared = self.prepared;
         let reads = &prepared.reads;
         prepared.each_unit(units, |iteration, first, count| {
-            let words = self.reduction.as_mut().map(|reduction| reduction.run(iteration, first, count));
-            self.store.evaluate(count, |operand, row| match (reads.get(operand), words) {
+            let sum = self.reduction.as_mut().map(|reduction| reduction.run(iteration, first, count));
+            self.store.evaluate(count, |operand, row| match (reads.get(operand), sum) {
                 (Some(read), _) => read.load(iteration, first, row),
-                (None, Some(words)) => row.copy_from_slice(&words[operand - reads.len()][..count]),
+                (None, Some(sum)) => sum.word(operand - reads.len(), row),
                 (None, None) => unreachable!("the verifier has checked the operands"),
             });
             values.extend_from_slice(&self.store.result(0)[..count]);
@@ -191,40 +188,37 @@ impl<'a, A: Arithmetic> Worker<'a, A> {
 
 impl<'a, A: Arithmetic> Accumulation<'a, A> {
     fn new(prepared: &'a Prepared<'a, A>, reduction: &'a Reduction, sum: &Sum, width: usize) -> Self {
-        let factors = match (reduction.combine, Evaluator::<A>::new(&reduction.term, 0).plain_reads().as_deref()) {
-            (Combine::FusedSum, Some(&[first, second])) => Some((first, second)),
-            _ => None,
-        };
         let row = vec![A::Value::default(); width];
         let lanes = match prepared.order {
             Order::Chain { .. } => 1,
             Order::Lanes(lanes) => lanes,
         };
+        let partial = Partial::new(sum, width, lanes);
+        let factors = match (reduction.combine, Evaluator::<A>::new(&reduction.term, 0).plain_reads().as_deref()) {
+            (Combine::FusedSum, Some(&[first, second])) if partial.takes_products() => Some((first, second)),
+            _ => None,
+        };
         Self {
             prepared,
             reduction,
             start: Evaluator::new(&sum.start, width),
-            step: Evaluator::new(&sum.step, width),
-            fold: Evaluator::new(&sum.fold, width),
+            partial,
             factors,
-            rows: (row.clone(), row.clone()),
-            lanes: vec![vec![row; sum.words()]; lanes],
+            rows: (row.clone(), row),
         }
     }
 
-    /// The words of the reduction's results for one batch.
-    fn run(&mut self, outer: &[usize], first: usize, count: usize) -> &[Vec<A::Value>] {
+    /// The sums for one batch.
+    fn run(&mut self, outer: &[usize], first: usize, count: usize) -> &Partial<A> {
         let reads = &self.prepared.reads;
         self.start.evaluate(count, |operand, row| reads[operand].load(outer, first, row));
-        for (word, row) in self.lanes.iter_mut().flat_map(|lane| lane.iter_mut().enumerate()) {
-            row[..count].copy_from_slice(&self.start.result(word)[..count]);
-        }
+        self.partial.begin(&self.start, count);
         let mut iteration = outer.to_vec();
         match self.prepared.order {
             Order::Chain { block } => self.chain(block, &mut iteration, first, count),
             Order::Lanes(lanes) => self.strided_lanes(lanes, &mut iteration, first, count),
         }
-        &self.lanes[0]
+        &self.partial
     }
 
     fn chain(&mut self, block: usize, iteration: &mut [usize], first: usize, count: usize) {
@@ -253,17 +247,7 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
         }
         let mut half = lanes / 2;
         while half > 0 {
-            let (kept, folded) = self.lanes.split_at_mut(half);
-            for (there, other) in kept.iter_mut().zip(folded.iter()) {
-                let words = there.len();
-                self.fold.evaluate(count, |operand, row| {
-                    let from = if operand < words { &there[operand] } else { &other[operand - words] };
-                    row.copy_from_slice(&from[..count]);
-                });
-                there.iter_mut().enumerate().for_each(|(word, row)| {
-                    row[..count].copy_from_slice(&self.fold.result(word)[..count]);
-                });
-            }
+            self.partial.fold(half, count);
             half /= 2;
         }
     }
@@ -285,33 +269,11 @@ impl<'a, A: Arithmetic> Accumulation<'a, A> {
     /// Adds the term of one iteration to a lane.
     fn accumulate(&mut self, lane: usize, iteration: &[usize], first: usize, count: usize) {
         let reads = &self.prepared.reads;
-        let there = &mut self.lanes[lane];
-        if let (Some((a, b)), [there]) = (self.factors, &mut there[..]) {
+        if let Some((a, b)) = self.factors {
             let a = reads[a].row(iteration, first, count, &mut self.rows.0);
             let b = reads[b].row(iteration, first, count, &mut self.rows.1);
-            vectorised(|| fused(&mut there[..count], a, b, A::fma));
-            return;
+            return self.partial.take_product(lane, count, a, b);
         }
-        let step = &mut self.step;
-        vectorised(|| {
-            step.evaluate(count, |operand, row| match reads.get(operand) {
-                Some(read) => read.load(iteration, first, row),
-                None => row.copy_from_slice(&there[operand - reads.len()][..count]),
-            });
-        });
-        for (word, row) in there.iter_mut().enumerate() {
-            row[..count].copy_from_slice(&self.step.result(word)[..count]);
-        }
-    }
-}
-
-/// `there = fma(a, b, there)`, where a row of one value stands for that value everywhere.
-#[inline(always)]
-fn fused<V: Copy>(there: &mut [V], a: &[V], b: &[V], fma: impl Fn(V, V, V) -> V) {
-    match (a, b) {
-        (&[a], &[b]) => there.iter_mut().for_each(|there| *there = fma(a, b, *there)),
-        (&[a], b) => there.iter_mut().zip(b).for_each(|(there, b)| *there = fma(a, *b, *there)),
-        (a, &[b]) => there.iter_mut().zip(a).for_each(|(there, a)| *there = fma(*a, b, *there)),
-        (a, b) => there.iter_mut().zip(a).zip(b).for_each(|((there, a), b)| *there = fma(*a, *b, *there)),
+        self.partial.take(lane, count, reads.len(), |operand, row| reads[operand].load(iteration, first, row));
     }
 }

@@ -4,7 +4,7 @@
 
 use super::function::{Scaled, in_pairs};
 use super::pair::{Order, Pair};
-use super::{Recipe, Sum};
+use super::{Accumulation, Recipe, Sum};
 use crate::expression::{Expression, Node, NodeId};
 use crate::function::Function;
 use crate::function::double;
@@ -71,13 +71,10 @@ impl Value {
             Self::Word(word) | Self::Mask(word) => Ok(*word),
             Self::Pair(pair) => Ok(pair.rounded(e)),
             Self::Scaled(scaled) => Ok(scaled.rounded(e)),
-            Self::Call(function, operands) => {
-                let words: Option<Vec<NodeId>> = operands.iter().map(Self::word).collect();
-                match words.filter(|_| function.worst_error_ulp() <= 1.0) {
-                    Some(words) => Ok(function.expand(e, &words)),
-                    None => in_pairs(e, *function, operands)?.rounded(e),
-                }
-            }
+            Self::Call(function, operands) => match all_words(operands).filter(|_| function.worst_error_ulp() <= 1.0) {
+                Some(words) => Ok(function.expand(e, &words)),
+                None => in_pairs(e, *function, operands)?.rounded(e),
+            },
         }
     }
 }
@@ -92,6 +89,18 @@ pub(super) fn recipe(nest: &Nest) -> Result<Recipe, Refusal> {
     let first = translated(&mut start, &reduction.start, None)?.remove(0);
     let mut step = Expression::default();
     let terms = translated(&mut step, &reduction.term, None)?;
+    if let (Combine::Sum | Combine::FusedSum, Some(words)) = (reduction.combine, all_words(&terms)) {
+        let terms = Expression { results: words, ..step }.pruned();
+        start.results = match first.word() {
+            Some(word) => vec![word],
+            None => {
+                let Pair { high, low, .. } = first.pair(&mut start)?.clean(&mut start);
+                vec![high, low]
+            }
+        };
+        let sum = Sum { start: start.pruned(), accumulation: Accumulation::Double { terms } };
+        return Ok(Recipe { store: store(nest, Some(&sum))?, sum: Some(sum) });
+    }
     // The largest of some words is one of them.
     let chooses = matches!(reduction.combine, Combine::Maximum | Combine::Minimum);
     let words = if chooses && first.word().is_some() && terms[0].word().is_some() { 1 } else { 2 };
@@ -103,12 +112,9 @@ pub(super) fn recipe(nest: &Nest) -> Result<Recipe, Refusal> {
         Combine::FusedSum => plus(&mut fold, &one, &other)?,
         combine => combined(&mut fold, combine, &one, &[other])?,
     };
-    let sum = Sum {
-        start: results(start, &first, words)?,
-        step: results(step, &next, words)?,
-        fold: results(fold, &whole, words)?,
-    };
-    Ok(Recipe { store: store(nest, Some(words))?, sum: Some(sum) })
+    let accumulation = Accumulation::Words { step: results(step, &next, words)?, fold: results(fold, &whole, words)? };
+    let sum = Sum { start: results(start, &first, words)?, accumulation };
+    Ok(Recipe { store: store(nest, Some(&sum))?, sum: Some(sum) })
 }
 
 /// Whether what a nest stores is a float before it is rounded, so that a word has all of it.
@@ -116,8 +122,8 @@ pub(super) fn recipe(nest: &Nest) -> Result<Recipe, Refusal> {
 /// # Errors
 /// What has no compensated form.
 pub fn is_exact(nest: &Nest) -> Result<bool, Refusal> {
-    let words = recipe(nest)?.sum.map(|sum| sum.words());
-    Ok(stored(&mut Expression::default(), nest, words)?.word().is_some())
+    let sum = recipe(nest)?.sum;
+    Ok(stored(&mut Expression::default(), nest, sum.as_ref())?.word().is_some())
 }
 
 /// The value in so many operands from `first`.
@@ -136,17 +142,23 @@ fn results(mut e: Expression, value: &Value, words: usize) -> Result<Expression,
     Ok(e.pruned())
 }
 
-fn store(nest: &Nest, words: Option<usize>) -> Result<Expression, Refusal> {
+fn store(nest: &Nest, sum: Option<&Sum>) -> Result<Expression, Refusal> {
     let mut store = Expression::default();
-    let value = stored(&mut store, nest, words)?;
+    let value = stored(&mut store, nest, sum)?;
     let word = value.rounded(&mut store)?;
     store.results.push(word);
     Ok(store.pruned())
 }
 
 /// What a nest stores, before it is rounded.
-fn stored(e: &mut Expression, nest: &Nest, words: Option<usize>) -> Result<Value, Refusal> {
-    let sum = words.map(|words| operand(e, nest.reduced(), words));
+fn stored(e: &mut Expression, nest: &Nest, sum: Option<&Sum>) -> Result<Value, Refusal> {
+    let sum = sum.map(|sum| match sum.accumulation {
+        Accumulation::Words { .. } => operand(e, nest.reduced(), sum.words()),
+        Accumulation::Double { .. } => {
+            let [high, low] = [0, 1].map(|word| e.read(nest.reduced() + word));
+            Value::Pair(Pair::nearest(double::Double { high, low }))
+        }
+    });
     Ok(translated(e, &nest.store, sum.as_ref().map(|sum| (nest.reduced(), sum)))?.remove(0))
 }
 
@@ -167,6 +179,11 @@ fn translated(e: &mut Expression, source: &Expression, sum: Option<(usize, &Valu
     Ok(source.results.iter().map(|id| values[id.0 as usize].clone()).collect())
 }
 
+/// The words that values are, where all are words.
+fn all_words(values: &[Value]) -> Option<Vec<NodeId>> {
+    values.iter().map(Value::word).collect()
+}
+
 fn called(e: &mut Expression, function: Function, operands: Vec<Value>) -> Result<Value, Refusal> {
     Ok(match (function, &operands[..]) {
         (Function::Rounded, [x]) => Value::Word(x.rounded(e)?),
@@ -177,7 +194,7 @@ fn called(e: &mut Expression, function: Function, operands: Vec<Value>) -> Resul
         (Function::Joined, [Value::Word(high), Value::Word(low)]) => {
             Value::Pair(Pair::nearest(double::Double { high: *high, low: *low }))
         }
-        _ => match (function.worst_error_ulp() == 0.0, operands.iter().map(Value::word).collect::<Option<Vec<_>>>()) {
+        _ => match (function.worst_error_ulp() == 0.0, all_words(&operands)) {
             (true, Some(words)) => Value::Word(function.expand(e, &words)),
             _ => Value::Call(function, operands),
         },
@@ -187,7 +204,7 @@ fn called(e: &mut Expression, function: Function, operands: Vec<Value>) -> Resul
 /// An instruction of the table on values.
 fn applied(e: &mut Expression, instruction: Instruction, operands: &[Value]) -> Result<Value, Refusal> {
     use Instruction::*;
-    let words: Option<Vec<NodeId>> = operands.iter().map(Value::word).collect();
+    let words = all_words(operands);
     Ok(match (instruction, operands, words.as_deref()) {
         (Add, [a, b], _) => plus(e, a, b)?,
         (Subtract, [a, b], _) => {

@@ -9,7 +9,7 @@ mod pair;
 
 pub use compensated::{Refusal, is_exact};
 
-use crate::expression::{Expression, NodeId};
+use crate::expression::{Expression, Node, NodeId};
 use crate::graph::{Combine, Nest, Reduction};
 
 /// What is done for one element of a nest.
@@ -24,12 +24,28 @@ pub struct Recipe {
 /// How terms come together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sum {
-    /// What the sum begins with; one result for each word of it.
+    /// What the sum begins with; one result for each word of it. In double precision it begins with the sum of the results.
     pub start: Expression,
-    /// The sum with one more term. Operands as for [`Recipe::store`].
-    pub step: Expression,
-    /// Two partial sums as one: operands are the words of the one, then those of the other.
-    pub fold: Expression,
+    /// What it is held in meanwhile.
+    pub accumulation: Accumulation,
+}
+
+/// What a sum is held in, and how it takes a term.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Accumulation {
+    /// Words.
+    Words {
+        /// The sum with one more term. Operands as for [`Recipe::store`].
+        step: Expression,
+        /// Two partial sums as one: operands are the words of the one, then those of the other.
+        fold: Expression,
+    },
+    /// One number in double precision. When it is complete it becomes two words: the nearest float, and the float nearest to
+    /// what that lacks.
+    Double {
+        /// A term, or two factors of which it is the product; they are floats, so that the product is exact.
+        terms: Expression,
+    },
 }
 
 impl Sum {
@@ -39,16 +55,30 @@ impl Sum {
             let (sum, other) = (e.read(0), e.read(1));
             combined(e, reduction.combine, sum, &[other])
         });
-        Self { start: reduction.start.clone(), step: step(reduction, sum), fold }
+        let accumulation = Accumulation::Words { step: step(reduction, sum), fold };
+        Self { start: reduction.start.clone(), accumulation }
     }
 
     fn expanded(self) -> Self {
-        Self { start: self.start.expanded(), step: self.step.expanded(), ..self }
+        let accumulation = match self.accumulation {
+            Accumulation::Words { step, fold } => Accumulation::Words { step: step.expanded(), fold },
+            Accumulation::Double { terms } => Accumulation::Double { terms: terms.expanded() },
+        };
+        Self { start: self.start.expanded(), accumulation }
     }
 
-    /// How many words a sum takes.
+    /// How many words the complete sum takes.
     pub fn words(&self) -> usize {
-        self.start.results.len()
+        match self.accumulation {
+            Accumulation::Words { .. } => self.start.results.len(),
+            Accumulation::Double { .. } => 2,
+        }
+    }
+
+    /// Whether a term needs this operand.
+    pub fn reads(&self, operand: usize) -> bool {
+        let (Accumulation::Words { step: term, .. } | Accumulation::Double { terms: term }) = &self.accumulation;
+        term.nodes.contains(&Node::Read(operand))
     }
 }
 

@@ -196,14 +196,17 @@ impl Frame {
         match (ty, vector) {
             (Type::Vector, Some(axis)) if operand.position.depends_on(axis) => self.builder.load(Type::Vector, address),
             (Type::Vector, _) => self.builder.broadcast(address),
-            (Type::Scalar | Type::Index, _) => self.builder.load(Type::Scalar, address),
+            (Type::Scalar, _) => self.builder.load(Type::Scalar, address),
+            (Type::Doubles | Type::Double | Type::Index, _) => unreachable!("operands are words"),
         }
     }
 
-    /// Lane `lane` of a vector as a scalar.
+    /// Lane `lane` of a vector as a scalar, or of doubles as a double.
     pub fn first_of(&mut self, vector: ValueId, lane: usize) -> ValueId {
-        let turned = if lane == 0 { vector } else { self.builder.define(Type::Vector, Op::Rotate(vector, lane)) };
-        self.builder.define(Type::Scalar, Op::First(turned))
+        let ty = self.builder.ty(vector);
+        let turned = if lane == 0 { vector } else { self.builder.define(ty, Op::Rotate(vector, lane)) };
+        let first = if ty == Type::Doubles { Type::Double } else { Type::Scalar };
+        self.builder.define(first, Op::First(turned))
     }
 
     /// Where an index falls in the iterations at the present point.

@@ -3,8 +3,8 @@
 //! This is what carries out maps, windows, movements of data and whatever no better kernel takes.
 
 use super::frame::{Coordinate, Frame, Operand};
-use super::lanes::fold;
 use super::place::{BLOCK, Guard, Position};
+use super::sums::{set, values, variables};
 use crate::expression::Expression;
 use crate::kernel::{Type, ValueId, VariableId};
 use crate::plan::Order;
@@ -262,16 +262,18 @@ impl Loops {
     /// The words of the sum.
     fn reduce(&self, frame: &mut Frame, ty: Type, vector: Option<usize>, sum: &Sum, order: Order) -> Vec<ValueId> {
         let start = frame.expression(ty, &sum.start, &self.reads, &[], vector);
+        let start = sum.begun(frame, ty, start);
         let accumulate = |frame: &mut Frame, into: &[VariableId]| self.accumulate(frame, ty, vector, sum, into);
-        match order {
+        let held = sum.held(ty);
+        let parts = match order {
             Order::Chain { block } => {
-                let variables = variables(frame, ty, &start);
+                let variables = variables(frame, held, &start);
                 self.chain(frame, block, None, &|frame| accumulate(frame, &variables));
                 values(frame, &variables)
             }
             Order::Lanes(lanes) if ty == Type::Scalar && self.terms_run(sum) => self.reduce_along(frame, sum, lanes),
             Order::Lanes(lanes) => {
-                let sums: Vec<Vec<VariableId>> = (0..lanes).map(|_| variables(frame, ty, &start)).collect();
+                let sums: Vec<Vec<VariableId>> = (0..lanes).map(|_| variables(frame, held, &start)).collect();
                 let [terms] = self.extents[self.parallel..] else { panic!("axes of sums in lanes are merged") };
                 let axis = self.parallel;
                 let rounds = terms / lanes;
@@ -288,16 +290,17 @@ impl Loops {
                     accumulate(frame, sum);
                 }
                 let values = sums.iter().map(|sum| values(frame, sum)).collect();
-                fold(frame, ty, sum, values)
+                sum.fold(frame, ty, values)
             }
-        }
+        };
+        sum.complete(frame, ty, parts, &self.store, self.reads.len())
     }
 
     /// Adds the term at the present point to a sum held in variables.
     pub fn accumulate(&self, frame: &mut Frame, ty: Type, vector: Option<usize>, sum: &Sum, into: &[VariableId]) {
         let there = values(frame, into);
-        let next = frame.expression(ty, &sum.step, &self.reads, &there, vector);
-        into.iter().zip(next).for_each(|(variable, value)| frame.builder.set(*variable, value));
+        let next = sum.next(frame, ty, vector, &self.reads, &there);
+        set(frame, into, &next);
     }
 
     /// Loops over the reduction's axes: blocks of the first outermost, then the others, then within the block; all of
@@ -386,21 +389,6 @@ fn counted(frame: &mut Frame, count: usize, unrolled: bool, body: &dyn Fn(&mut F
     } else {
         frame.repeat(count, |frame, counter| body(frame, Step::Counter(counter)));
     }
-}
-
-/// Variables that hold these values.
-pub fn variables(frame: &mut Frame, ty: Type, values: &[ValueId]) -> Vec<VariableId> {
-    let variable = |value: &ValueId| {
-        let variable = frame.builder.variable(ty);
-        frame.builder.set(variable, *value);
-        variable
-    };
-    values.iter().map(variable).collect()
-}
-
-/// What variables hold.
-pub fn values(frame: &mut Frame, variables: &[VariableId]) -> Vec<ValueId> {
-    variables.iter().map(|variable| frame.builder.get(*variable)).collect()
 }
 
 impl VectorAxis {

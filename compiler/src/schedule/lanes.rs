@@ -1,9 +1,9 @@
 //! Long sums with vectors along the sum: the planned lanes are the lanes of vectors.
 
 use super::frame::{Coordinate, Frame};
-use super::generic::{Loops, values, variables};
-use crate::expression::Node;
-use crate::kernel::{Op, Type, ValueId, VariableId};
+use super::generic::Loops;
+use super::sums::{values, variables};
+use crate::kernel::{Type, ValueId, VariableId};
 use crate::recipe::Sum;
 
 impl Loops {
@@ -13,17 +13,18 @@ impl Loops {
         self.reads.iter().enumerate().all(|(number, read)| {
             let guarded = read.position.guards.iter().any(|guard| guard.axes[axis].iter().any(|step| *step != 0));
             let runs = read.position.runs_along(axis, self.extents[axis], self.extents[axis], 1);
-            let read_here = sum.step.nodes.contains(&Node::Read(number));
-            !read_here || !read.position.depends_on(axis) || (!guarded && runs)
+            !sum.reads(number) || !read.position.depends_on(axis) || (!guarded && runs)
         })
     }
 
-    /// The sum for one iteration of the parallel loops, as scalars.
+    /// The sum for one iteration of the parallel loops, in the parts of a scalar.
     pub fn reduce_along(&self, frame: &mut Frame, sum: &Sum, planned: usize) -> Vec<ValueId> {
         let lanes = frame.builder.lanes();
         let axis = self.parallel;
         let start = frame.expression(Type::Vector, &sum.start, &self.reads, &[], None);
-        let sums: Vec<Vec<VariableId>> = (0..planned / lanes).map(|_| variables(frame, Type::Vector, &start)).collect();
+        let start = sum.begun(frame, Type::Vector, start);
+        let held = sum.held(Type::Vector);
+        let sums: Vec<Vec<VariableId>> = (0..planned / lanes).map(|_| variables(frame, held, &start)).collect();
         let accumulate = |frame: &mut Frame, at: Coordinate, into: &[VariableId]| {
             frame.coordinates[axis] = at;
             self.accumulate(frame, Type::Vector, Some(axis), sum, into);
@@ -44,41 +45,15 @@ impl Loops {
         }
         let vectors: Vec<Vec<ValueId>> = sums.iter().map(|sum| values(frame, sum)).collect();
         if done == terms {
-            return tree(frame, sum, vectors);
+            return sum.tree(frame, vectors);
         }
         // The last terms fill no vector: they join their lanes one by one.
-        let mut scalars: Vec<Vec<ValueId>> = vectors
-            .iter()
-            .flat_map(|words| (0..lanes).map(move |lane| (words, lane)))
-            .map(|(words, lane)| words.iter().map(|word| frame.first_of(*word, lane)).collect())
-            .collect();
+        let mut scalars: Vec<Vec<ValueId>> = vectors.iter().flat_map(|parts| sum.scalars(frame, parts)).collect();
         for at in done..terms {
             frame.coordinates[axis] = Coordinate::fixed(at);
             let there = &mut scalars[at % planned];
-            *there = frame.expression(Type::Scalar, &sum.step, &self.reads, there, None);
+            *there = sum.next(frame, Type::Scalar, None, &self.reads, there);
         }
-        fold(frame, Type::Scalar, sum, scalars)
+        sum.fold(frame, Type::Scalar, scalars)
     }
-}
-
-/// Lane `j` takes lane `j + n/2`, down to one lane: first whole vectors, then within the last one.
-fn tree(frame: &mut Frame, sum: &Sum, vectors: Vec<Vec<ValueId>>) -> Vec<ValueId> {
-    let mut words = fold(frame, Type::Vector, sum, vectors);
-    let mut half = frame.builder.lanes() / 2;
-    while half > 0 {
-        let turned = words.iter().map(|word| frame.builder.define(Type::Vector, Op::Rotate(*word, half))).collect();
-        words = fold(frame, Type::Vector, sum, vec![words, turned]);
-        half /= 2;
-    }
-    words.iter().map(|word| frame.first_of(*word, 0)).collect()
-}
-
-/// Partial sum `j` takes partial sum `j + n/2`, down to one.
-pub fn fold(frame: &mut Frame, ty: Type, sum: &Sum, mut sums: Vec<Vec<ValueId>>) -> Vec<ValueId> {
-    while sums.len() > 1 {
-        let half = sums.len() / 2;
-        let both = |j: usize| [&sums[j][..], &sums[j + half]].concat();
-        sums = (0..half).map(|j| frame.builder.expression(ty, &sum.fold, &both(j))).collect();
-    }
-    sums.remove(0)
 }

@@ -15,6 +15,7 @@ mod parts;
 mod place;
 mod ports;
 pub mod routine;
+mod sums;
 mod tiling;
 mod winograd;
 

@@ -14,7 +14,7 @@ use super::{Location, Scheduler, kernel_name};
 use crate::expression::Expression;
 use crate::format::Format;
 use crate::graph::{Access, Nest, Outside, Source, TensorId};
-use crate::kernel::{Argument, BufferId, Builder};
+use crate::kernel::{Argument, BufferId, Builder, Type};
 use crate::plan::{Numerics, Order, winograd};
 use crate::recipe::Recipe;
 
@@ -226,9 +226,9 @@ impl Scheduler<'_> {
         }
         let write = self.place_at(nest, &nest.write, to);
         let loops = self.loops(nest, numerics, &places, &write, to);
-        let words = loops.sum.as_ref().map_or(1, |(sum, _)| sum.words());
+        let registers = loops.sum.as_ref().map_or(1, |(sum, _)| sum.parts(Type::Vector));
         let padded = loops.padded == Some(contraction.channel);
-        for part in parts(contraction, &loops.extents, padded, words, self.target) {
+        for part in parts(contraction, &loops.extents, padded, registers, self.target) {
             let mut tiling = Tiling { loops: loops.clone(), contraction, part, target: self.target };
             let mut builder = Builder::new(kernel_name(&nest.name), lanes, tiling.tasks(lanes));
             let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);

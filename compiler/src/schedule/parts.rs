@@ -35,17 +35,22 @@ pub enum Along {
 }
 
 /// Divides the channels into parts and chooses the tile for each. Unless places are `padded`, the channels that fill no
-/// vector are in a part of one group. Each sum takes so many `words`.
-pub fn parts(contraction: &Contraction, extents: &[usize], padded: bool, words: usize, target: &Target) -> Vec<Part> {
+/// vector are in a part of one group. A vector of sums takes so many `registers`.
+pub fn parts(
+    contraction: &Contraction,
+    extents: &[usize],
+    padded: bool,
+    registers: usize,
+    target: &Target,
+) -> Vec<Part> {
     let channels = extents[contraction.channel];
     let plane = Plane::of(contraction, extents);
     let vectors = channels.div_ceil(target.lanes);
     let (best, _) = best(plane, vectors, target);
-    let tile = match (words, plane.pixels()) {
+    let tile = match (registers, plane.pixels()) {
         // A single row of outputs is held in several vectors to hide the latency of the sum.
-        (1, 1) => Tile { pixels: 1, vectors: LONGEST_ROW },
+        (registers, 1) => Tile { pixels: 1, vectors: LONGEST_ROW / registers },
         (1, _) => best,
-        (_, 1) => Tile { pixels: 1, vectors: target.compensated.pixels * target.compensated.vectors },
         (_, _) => target.compensated,
     };
     let full = if padded { vectors } else { channels / target.lanes };
@@ -135,7 +140,7 @@ impl Plane {
     }
 }
 
-/// Vectors of output of a matrix-vector product held at once.
+/// Registers of output of a matrix-vector product held at once.
 const LONGEST_ROW: usize = 8;
 
 /// Cycles that one step of the reduction takes for one tile.

@@ -2,14 +2,15 @@
 
 use super::contraction::Contraction;
 use super::frame::{Coordinate, Frame};
-use super::generic::{Loops, tasks_text, values};
+use super::generic::{Loops, tasks_text};
 use super::parts::{Along, Part, Plane, tiles};
 use super::place::BLOCK;
+use super::sums::{set, values};
 use crate::expression::Node;
 use crate::instruction::Instruction;
-use crate::kernel::{Address, Type, ValueId, VariableId};
+use crate::kernel::{Address, Op, Type, ValueId, VariableId};
 use crate::plan::Order;
-use crate::recipe::Sum;
+use crate::recipe::{Accumulation, Sum};
 use ncnnc_targets::{Caches, Target};
 
 /// How much of a group's sums a walk over its tiles carries out. Long sums are cut into slices whose weights stay in the
@@ -270,10 +271,10 @@ impl Tiling<'_> {
             }
         };
         let vector = |frame: &mut Frame, v: usize| frame.coordinates[channel] = base.clone().moved(v * lanes);
-        let words = sum.words();
+        let (held, parts) = (sum.held(Type::Vector), sum.parts(Type::Vector));
         let sums: Vec<VariableId> =
-            (0..width * self.part.vectors * words).map(|_| frame.builder.variable(Type::Vector)).collect();
-        let sum_of = |i: usize, v: usize| &sums[(i * self.part.vectors + v) * words..][..words];
+            (0..width * self.part.vectors * parts).map(|_| frame.builder.variable(held)).collect();
+        let sum_of = |i: usize, v: usize| &sums[(i * self.part.vectors + v) * parts..][..parts];
         let start = &sum.start;
         let shared = !start.nodes.iter().any(|node| matches!(node, Node::Read(read) if self.moves(*read)));
         for v in 0..self.part.vectors {
@@ -283,7 +284,8 @@ impl Tiling<'_> {
                 pixel(frame, i);
                 let begun = match stage {
                     Stage::Whole | Stage::Start if value.is_none() || !shared => {
-                        frame.expression(Type::Vector, start, &self.loops.reads, &[], Some(channel))
+                        let start = frame.expression(Type::Vector, start, &self.loops.reads, &[], Some(channel));
+                        sum.begun(frame, Type::Vector, start)
                     }
                     Stage::Whole | Stage::Start => value.expect("computed above"),
                     Stage::Slice(..) | Stage::Finish => {
@@ -291,25 +293,19 @@ impl Tiling<'_> {
                         vec![frame.builder.load(Type::Vector, address)]
                     }
                 };
-                sum_of(i, v).iter().zip(&begun).for_each(|(word, value)| frame.builder.set(*word, *value));
+                set(frame, sum_of(i, v), &begun);
                 value = Some(begun);
             }
         }
-        let step = |frame: &mut Frame| {
-            let weights: Vec<ValueId> = (0..self.part.vectors)
-                .map(|v| {
-                    vector(frame, v);
-                    frame.read(Type::Vector, &self.loops.reads[weight], Some(channel))
-                })
-                .collect();
-            for i in 0..width {
-                pixel(frame, i);
-                let factor = frame.read(Type::Vector, &self.loops.reads[activation], Some(channel));
-                for (v, weight) in weights.iter().enumerate() {
-                    self.step(frame, sum, *weight, factor, sum_of(i, v));
-                }
-            }
+        let weight = |frame: &mut Frame, v: usize| {
+            vector(frame, v);
+            frame.read(Type::Vector, &self.loops.reads[weight], Some(channel))
         };
+        let factor = |frame: &mut Frame, i: usize| {
+            pixel(frame, i);
+            frame.read(Type::Vector, &self.loops.reads[activation], Some(channel))
+        };
+        let step = |frame: &mut Frame| self.step(frame, sum, width, &weight, &factor, &sums);
         pixel(frame, 0);
         self.ask_ahead(frame, walk, width);
         match stage {
@@ -321,15 +317,16 @@ impl Tiling<'_> {
             for v in 0..self.part.vectors {
                 pixel(frame, i);
                 vector(frame, v);
-                let sum = values(frame, sum_of(i, v));
+                let parts = values(frame, sum_of(i, v));
                 match stage {
                     Stage::Whole | Stage::Finish => {
+                        let sum = sum.complete(frame, Type::Vector, parts, &self.loops.store, self.loops.reads.len());
                         let there = self.part.channels.saturating_sub(v * lanes).min(lanes);
                         finish(frame, &self.loops, channel, there, &sum);
                     }
                     Stage::Start | Stage::Slice(..) => {
                         let address = frame.address(&self.loops.write);
-                        frame.builder.store(address, sum[0]);
+                        frame.builder.store(address, parts[0]);
                     }
                 }
             }
@@ -376,18 +373,59 @@ impl Tiling<'_> {
         frame.coordinates[channel] = base;
     }
 
-    /// Adds the product of two factors to a sum.
-    fn step(&self, frame: &mut Frame, sum: &Sum, weight: ValueId, factor: ValueId, into: &[VariableId]) {
-        let there = values(frame, into);
-        if let ([into], [there]) = (into, &there[..]) {
-            let next = frame.builder.apply(Instruction::FusedMultiplyAdd, &[weight, factor, *there]);
-            return frame.builder.set(*into, next);
+    /// One step of the reduction for a tile of so many pixels: the product of each pixel's factor and each vector of weights
+    /// is added to a sum.
+    fn step(
+        &self,
+        frame: &mut Frame,
+        sum: &Sum,
+        width: usize,
+        weight: &dyn Fn(&mut Frame, usize) -> ValueId,
+        factor: &dyn Fn(&mut Frame, usize) -> ValueId,
+        sums: &[VariableId],
+    ) {
+        let vectors = self.part.vectors;
+        let (held, parts) = (sum.held(Type::Vector), sum.parts(Type::Vector));
+        let widen = |frame: &mut Frame, value: ValueId, half: usize| match sum.accumulation {
+            Accumulation::Words { .. } => value,
+            Accumulation::Double { .. } => frame.builder.define(held, Op::Widen(value, half)),
+        };
+        let factor = |frame: &mut Frame, i: usize| {
+            let factor = factor(frame, i);
+            widen(frame, factor, 0)
+        };
+        let add_product = |frame: &mut Frame, weight: ValueId, factor: ValueId, into: VariableId| {
+            let there = frame.builder.get(into);
+            let next = match sum.accumulation {
+                Accumulation::Words { .. } => Op::Apply(Instruction::FusedMultiplyAdd, vec![weight, factor, there]),
+                Accumulation::Double { .. } => Op::MultiplyAdd([weight, factor, there]),
+            };
+            let next = frame.builder.define(held, next);
+            frame.builder.set(into, next);
+        };
+        // Words stay where they are until they are used; of what is widened, that which takes fewer registers is kept.
+        if sum.held(Type::Vector) == Type::Doubles && width <= vectors * parts {
+            let factors: Vec<ValueId> = (0..width).map(|i| factor(frame, i)).collect();
+            for v in 0..vectors {
+                let weight = weight(frame, v);
+                for part in 0..parts {
+                    let weight = widen(frame, weight, part);
+                    for (i, factor) in factors.iter().enumerate() {
+                        add_product(frame, weight, *factor, sums[(i * vectors + v) * parts + part]);
+                    }
+                }
+            }
+            return;
         }
-        let mut operands = vec![factor; self.loops.reads.len()];
-        operands[self.contraction.weight] = weight;
-        operands.extend(there);
-        let next = frame.builder.expression(Type::Vector, &sum.step, &operands);
-        into.iter().zip(next).for_each(|(word, value)| frame.builder.set(*word, value));
+        let mut weights = Vec::with_capacity(vectors * parts);
+        for v in 0..vectors {
+            let weight = weight(frame, v);
+            weights.extend((0..parts).map(|part| widen(frame, weight, part)));
+        }
+        for (i, sums) in sums.chunks(vectors * parts).enumerate() {
+            let factor = factor(frame, i);
+            weights.iter().zip(sums).for_each(|(weight, into)| add_product(frame, *weight, factor, *into));
+        }
     }
 
     /// Whether a read moves with the pixels of a tile.

@@ -5,7 +5,7 @@ use ncnnc_compiler::instruction::Instruction;
 use ncnnc_compiler::kernel::{Address, Buffer, Builder, Kernel, Op, Type, ValueId, VariableId};
 
 /// Words that are special as floats or as integers.
-const SPECIAL: [u32; 32] = [
+pub const SPECIAL: [u32; 32] = [
     0x0000_0000,
     0x8000_0000,
     0x3f80_0000,
@@ -41,10 +41,10 @@ const SPECIAL: [u32; 32] = [
 ];
 
 /// A reproducible sequence of words.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn word(&mut self) -> u32 {
+    pub fn word(&mut self) -> u32 {
         // Knuth's MMIX generator; the high half is the good one.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 32) as u32

@@ -50,17 +50,23 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
     }
 }
 
-/// The formats of constants, with the stride over the cases that are compiled with each.
-const FORMATS: [(Format, usize); 3] = [(Format::Word, 1), (Format::F16, 5), (Format::Bf16, 7)];
+/// Modes and formats of constants, with the stride over the cases that are compiled with each.
+const CHOICES: [(Mode, Format, usize); 5] = [
+    (Mode::Strict, Format::Word, 1),
+    (Mode::Strict, Format::F16, 5),
+    (Mode::Strict, Format::Bf16, 7),
+    (Mode::Compensated, Format::Word, 5),
+    (Mode::Compensated, Format::F16, 23),
+];
 
 /// The kernels of all cases on a target; none where the cases are absent.
 pub fn all(target: &'static Target) -> Vec<Case> {
     let Some(folder) = shared("conformance/layers") else { return Vec::new() };
     let (mut seen, mut kept) = (HashSet::new(), Vec::new());
     let cases = read_cases(&folder, |layer| ops::operator(layer).is_some());
-    for (format, stride) in FORMATS {
+    for (mode, format, stride) in CHOICES {
         for case in cases.iter().step_by(stride) {
-            let planned = plan_case(case, Mode::Strict, &Precision::of_all(format), &[target]);
+            let planned = plan_case(case, mode, &Precision::of_all(format), &[target]);
             let Some(Planned { compiled, inputs }) = planned else { continue };
             for (_, program) in &compiled.programs {
                 record(program, &inputs, &mut seen, &mut kept);

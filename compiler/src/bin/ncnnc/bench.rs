@@ -6,11 +6,12 @@ use crate::machine;
 use crate::model::ShapedModelArguments;
 use crate::progress::Progress;
 use crate::table::{Column, table};
-use ncnnc_compiler::compile::{Compiled, compile};
+use ncnnc_compiler::compile::{Compiled, Options, compile};
 use ncnnc_compiler::door::MOST_THREADS;
 use ncnnc_compiler::emit::object::{Network, Platform, Weights};
 use ncnnc_compiler::instruction::Instruction;
 use ncnnc_compiler::kernel::{self, Address, Argument, Builder, Callee, Port, Program, Type};
+use ncnnc_compiler::mode::Mode;
 use ncnnc_targets::Target;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -22,11 +23,13 @@ use std::time::{Duration, Instant};
   ncnnc bench resnet18.param
   ncnnc bench resnet18.param --threads 2 --seconds 5
   ncnnc bench yolo.param --input in0=3,640,640 --instruction-set avx2
+  ncnnc bench resnet18.param --numerics compensated
 
 The model and the processor's peak (independent multiply-adds in registers) are measured by turns; the best of each is \
 shown. A step is what one layer needs done, or several that are computed together. Winograd's algorithm does fewer \
 multiply-adds than are counted, so that its steps can exceed the peak. Values of inputs are made up: times don't depend on \
-them, unless a layer's course does.")]
+them, unless a layer's course does. Where layers are compensated, the model is measured by turns with all of them `fast`; \
+their time in it stands beside theirs.")]
 pub struct Arguments {
     #[command(flatten)]
     model: ShapedModelArguments,
@@ -48,14 +51,21 @@ struct Step {
     macs: u64,
 }
 
-/// What was measured.
-struct Measured {
+/// What was measured of a model.
+struct Times {
     steps: Vec<Step>,
     /// The best whole run, in seconds.
     whole: f64,
     /// The middle of all whole runs, in seconds.
     median: f64,
     runs: usize,
+}
+
+/// What was measured.
+struct Measured {
+    model: Times,
+    /// The model with `fast` layers in the place of those that are compensated.
+    fast: Option<Times>,
     /// Floating-point operations per second that all threads reach at best.
     peak: f64,
 }
@@ -67,40 +77,85 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let options = arguments.model.options()?;
     let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
-    let measured = measure(&compiled, &platform, arguments)?;
+    let graph = &compiled.plan.graph;
+    let is_compensated = graph.operations.iter().any(|of| graph.mode_of(of.name()) == Mode::Compensated);
+    let fast = is_compensated.then(|| in_fast(options));
+    let fast = fast.map(|options| compile(model.param(), model.weights(), &options, platform.targets())).transpose()?;
+    let measured = measure(&compiled, fast.as_ref(), &platform, arguments)?;
     drop(progress);
     let set = platform.targets()[0].name;
     console.result(|| text(&measured, set, arguments.threads), || value(&measured, set, arguments.threads))
 }
 
-fn measure(compiled: &Compiled, platform: &Platform, arguments: &Arguments) -> Result<Measured, crate::console::Stop> {
+/// The options with `fast` in the place of `compensated`.
+fn in_fast(mut options: Options) -> Options {
+    let modes = options.layer_modes.iter_mut().map(|exception| &mut exception.mode).chain([&mut options.mode]);
+    modes.filter(|mode| **mode == Mode::Compensated).for_each(|mode| *mode = Mode::Fast);
+    options
+}
+
+fn measure(
+    compiled: &Compiled,
+    fast: Option<&Compiled>,
+    platform: &Platform,
+    arguments: &Arguments,
+) -> Result<Measured, crate::console::Stop> {
     let threads = usize::from(arguments.threads);
-    let network = Network::new("model", &compiled.programs, NO_HASH, Weights::External)?;
-    let mut loaded = Loaded::new(&network, platform, threads)?;
-    let inputs: Vec<Vec<u32>> = network.inputs().iter().map(values).collect();
-    let inputs: Vec<&[u32]> = inputs.iter().map(|words| &words[..]).collect();
+    let mut model = Subject::new(compiled, platform, threads)?;
+    let mut fast = fast.map(|compiled| Subject::new(compiled, platform, threads)).transpose()?;
     let mut peak = Peak::new(platform, threads)?;
-    let mut best = vec![Duration::MAX; compiled.programs[0].1.steps.len()];
-    let mut wholes = Vec::new();
-    loaded.time(&inputs);
     let (start, long) = (Instant::now(), Duration::from_secs(arguments.seconds.into()));
-    while wholes.is_empty() || start.elapsed() < long {
-        let before = Instant::now();
-        let times = loaded.time(&inputs);
-        wholes.push(before.elapsed());
-        for (best, time) in best.iter_mut().zip(times) {
-            *best = time.min(*best);
-        }
+    while model.wholes.is_empty() || start.elapsed() < long {
+        model.run();
+        fast.iter_mut().for_each(Subject::run);
         peak.keep_up(start.elapsed());
     }
-    wholes.sort_unstable();
-    Ok(Measured {
-        steps: steps(compiled, &best),
-        whole: wholes[0].as_secs_f64(),
-        median: wholes[wholes.len() / 2].as_secs_f64(),
-        runs: wholes.len(),
-        peak: peak.operations / peak.best.as_secs_f64(),
-    })
+    let peak = peak.operations / peak.best.as_secs_f64();
+    Ok(Measured { model: model.times(), fast: fast.map(Subject::times), peak })
+}
+
+/// A model being measured.
+struct Subject<'c> {
+    compiled: &'c Compiled,
+    loaded: Loaded,
+    inputs: Vec<Vec<u32>>,
+    /// The best time of each step.
+    best: Vec<Duration>,
+    wholes: Vec<Duration>,
+}
+
+impl<'c> Subject<'c> {
+    fn new(compiled: &'c Compiled, platform: &Platform, threads: usize) -> Result<Self, crate::console::Stop> {
+        let network = Network::new("model", &compiled.programs, NO_HASH, Weights::External)?;
+        let loaded = Loaded::new(&network, platform, threads)?;
+        let inputs = network.inputs().iter().map(values).collect();
+        let best = vec![Duration::MAX; compiled.programs[0].1.steps.len()];
+        let mut subject = Self { compiled, loaded, inputs, best, wholes: Vec::new() };
+        subject.time();
+        Ok(subject)
+    }
+
+    fn time(&mut self) -> Vec<Duration> {
+        let inputs: Vec<&[u32]> = self.inputs.iter().map(|words| &words[..]).collect();
+        self.loaded.time(&inputs)
+    }
+
+    fn run(&mut self) {
+        let before = Instant::now();
+        let times = self.time();
+        self.wholes.push(before.elapsed());
+        self.best.iter_mut().zip(times).for_each(|(best, time)| *best = time.min(*best));
+    }
+
+    fn times(mut self) -> Times {
+        self.wholes.sort_unstable();
+        Times {
+            steps: steps(self.compiled, &self.best),
+            whole: self.wholes[0].as_secs_f64(),
+            median: self.wholes[self.wholes.len() / 2].as_secs_f64(),
+            runs: self.wholes.len(),
+        }
+    }
 }
 
 /// Steps of one name together, with the multiply-adds of the operations of that name.
@@ -213,49 +268,76 @@ fn peak(target: &Target, threads: usize) -> Program {
 const MILLISECOND: f64 = 1e-3;
 
 fn text(measured: &Measured, set: &str, threads: u16) -> String {
-    let (unit, in_second) = if measured.whole < MILLISECOND { ("µs", 1e6) } else { ("ms", 1e3) };
-    let columns = [
-        Column::Words("step"),
-        Column::Numbers(unit),
-        Column::Numbers("share"),
-        Column::Numbers("GFLOP/s"),
-        Column::Numbers("of peak"),
-    ];
-    let sum: f64 = measured.steps.iter().map(|step| step.seconds).sum();
-    let speed = |macs: u64, seconds: f64| match macs {
-        0 => [String::new(), String::new()],
-        _ => {
-            let speed = 2.0 * macs as f64 / seconds;
-            [format!("{:.1}", speed * 1e-9), format!("{:.0} %", 100.0 * speed / measured.peak)]
+    let Measured { model, fast, peak } = measured;
+    let (unit, in_second) = if model.whole < MILLISECOND { ("µs", 1e6) } else { ("ms", 1e3) };
+    let mut columns = vec![Column::Words("step"), Column::Numbers(unit)];
+    columns.extend(fast.iter().flat_map(|_| [Column::Numbers("in fast"), Column::Numbers("times")]));
+    columns.extend(["share", "GFLOP/s", "of peak"].map(Column::Numbers));
+    let sum = |times: &Times| times.steps.iter().map(|step| step.seconds).sum::<f64>();
+    let all = sum(model);
+    let row = |name: &str, seconds: f64, macs: u64, fast: Option<f64>| {
+        let mut row = vec![name.to_string(), format!("{:.3}", seconds * in_second)];
+        if measured.fast.is_some() {
+            row.extend([
+                fast.map_or(String::new(), |fast| format!("{:.3}", fast * in_second)),
+                fast.map_or(String::new(), |fast| format!("{:.1}", seconds / fast)),
+            ]);
         }
+        row.push(format!("{:.1} %", 100.0 * seconds / all));
+        let speed = 2.0 * macs as f64 / seconds;
+        row.extend(match macs {
+            0 => [String::new(), String::new()],
+            _ => [format!("{:.1}", speed * 1e-9), format!("{:.0} %", 100.0 * speed / peak)],
+        });
+        row
     };
-    let row = |name: &str, seconds: f64, macs| {
-        let [speed, part] = speed(macs, seconds);
-        let share = format!("{:.1} %", 100.0 * seconds / sum);
-        vec![name.into(), format!("{:.3}", seconds * in_second), share, speed, part]
-    };
-    let rows = measured.steps.iter().map(|step| row(&step.name, step.seconds, step.macs));
-    let macs = measured.steps.iter().map(|step| step.macs).sum();
-    let steps = table(&columns, rows.chain([row("all steps", sum, macs)]));
+    let rows = model.steps.iter().map(|step| {
+        let fast = fast.as_ref().and_then(|fast| fast.seconds(&step.name));
+        row(&step.name, step.seconds, step.macs, fast)
+    });
+    let macs = model.steps.iter().map(|step| step.macs).sum();
+    let steps = table(&columns, rows.chain([row("all steps", all, macs, fast.as_ref().map(sum))]));
+    let cost = fast.as_ref().map_or(String::new(), |fast| {
+        let (whole, times) = (fast.whole * in_second, model.whole / fast.whole);
+        format!("compensated layers cost: {times:.1} times the {whole:.3} {unit} that the model takes in fast\n")
+    });
     format!(
-        "{steps}\nwhole runs: best {:.3} {unit}, median {:.3} {unit} of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
-        measured.whole * in_second,
-        measured.median * in_second,
-        measured.runs,
+        "{steps}\n{cost}whole runs: best {:.3} {unit}, median {:.3} {unit} of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
+        model.whole * in_second,
+        model.median * in_second,
+        model.runs,
         if threads == 1 { "thread" } else { "threads" },
-        measured.peak * 1e-9,
+        peak * 1e-9,
     )
 }
 
+impl Times {
+    /// The best time of a step, if there is one of this name.
+    fn seconds(&self, name: &str) -> Option<f64> {
+        self.steps.iter().find(|step| step.name == name).map(|step| step.seconds)
+    }
+}
+
 fn value(measured: &Measured, set: &str, threads: u16) -> Value {
-    let step = |step: &Step| json!({ "name": step.name, "seconds": step.seconds, "macs": step.macs });
-    json!({
+    let Measured { model, fast, peak } = measured;
+    let mut value = json!({
         "instruction_set": set,
         "threads": threads,
-        "runs": measured.runs,
-        "best_seconds": measured.whole,
-        "median_seconds": measured.median,
-        "peak_flops": measured.peak,
-        "steps": measured.steps.iter().map(step).collect::<Vec<_>>(),
-    })
+        "runs": model.runs,
+        "best_seconds": model.whole,
+        "median_seconds": model.median,
+        "peak_flops": peak,
+        "steps": model.steps.iter().map(|step| json!({
+            "name": step.name,
+            "seconds": step.seconds,
+            "macs": step.macs,
+        })).collect::<Vec<_>>(),
+    });
+    if let Some(fast) = fast {
+        value["best_seconds_in_fast"] = json!(fast.whole);
+        for (step, of) in value["steps"].as_array_mut().into_iter().flatten().zip(&model.steps) {
+            step["seconds_in_fast"] = json!(fast.seconds(&of.name));
+        }
+    }
+    value
 }

@@ -35,6 +35,8 @@ pub enum View {
     Words,
     /// Four elements of 16 bits.
     Halves,
+    /// Two words, in the low half.
+    WordPair,
     /// Two double words.
     Doubles,
     /// Lane 0, repeated.
@@ -53,6 +55,14 @@ fn x(of: Register) -> Operand<View> {
 
 fn words(of: Register) -> Operand<View> {
     Operand::Register(of, View::Words)
+}
+
+fn word_pair(of: Register) -> Operand<View> {
+    Operand::Register(of, View::WordPair)
+}
+
+fn doubles(of: Register) -> Operand<View> {
+    Operand::Register(of, View::Doubles)
 }
 
 fn as_bytes(of: Register) -> Operand<View> {
@@ -324,6 +334,31 @@ impl Machine for Aarch64 {
 
     fn apply(lower: &mut Lower<Self>, _ty: Type, to: Register, instruction: Arithmetic, operands: &[ValueId]) {
         apply(lower, to, instruction, operands);
+    }
+
+    fn widen(lower: &mut Lower<Self>, _ty: Type, to: Register, from: ValueId, half: usize) {
+        let from = lower.value(from);
+        match half {
+            0 => lower.emit(Opcode::Fcvtl, vec![doubles(to), word_pair(from)]),
+            _ => lower.emit(Opcode::Fcvtl2, vec![doubles(to), words(from)]),
+        }
+    }
+
+    fn multiply_add(lower: &mut Lower<Self>, _ty: Type, to: Register, a: Register, b: Register) {
+        lower.emit(Opcode::Fmla, vec![doubles(to), doubles(a), doubles(b)]);
+    }
+
+    fn add_doubles(lower: &mut Lower<Self>, _ty: Type, to: Register, a: Register, b: Register) {
+        lower.emit(Opcode::Fadd, vec![doubles(to), doubles(a), doubles(b)]);
+    }
+
+    fn narrow(lower: &mut Lower<Self>, to: Register, halves: &[Register]) {
+        let place = if halves.contains(&to) { lower.register(Class::Vector) } else { to };
+        lower.emit(Opcode::Fcvtn, vec![word_pair(place), doubles(halves[0])]);
+        if let Some(upper) = halves.get(1) {
+            lower.emit(Opcode::Fcvtn2, vec![words(place), doubles(*upper)]);
+        }
+        lower.copy(to, place);
     }
 
     fn masks(&self) -> bool {

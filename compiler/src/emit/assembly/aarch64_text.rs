@@ -88,6 +88,8 @@ opcodes! {
     Scvtf "scvtf" Write Next;
     Fcvtl "fcvtl" Write Next;
     Fcvtn "fcvtn" Write Next;
+    Fcvtl2 "fcvtl2" Write Next;
+    Fcvtn2 "fcvtn2" Update Next;
     Shll "shll" Write Next;
     Shrn "shrn" Write Next;
 }
@@ -184,6 +186,7 @@ fn register_name(register: Register, view: View) -> String {
         (_vector, View::Q) => format!("q{number}"),
         (_vector, View::Bytes) => format!("v{number}.16b"),
         (_vector, View::Halves) => format!("v{number}.4h"),
+        (_vector, View::WordPair) => format!("v{number}.2s"),
         (_vector, View::Element) => format!("v{number}.s[0]"),
         (_vector, View::Doubles) => format!("v{number}.2d"),
         (_vector, View::Words | View::W | View::X) => format!("v{number}.4s"),

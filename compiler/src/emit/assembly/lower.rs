@@ -219,7 +219,7 @@ impl<'k, M: Machine> Lower<'k, M> {
         }
     }
 
-    /// Notes that a value still in memory has been used there, for the only time.
+    /// Notes that a value still in memory has been used there, for the last time.
     pub fn used_in_memory(&mut self, value: ValueId) {
         self.waiting.retain(|other| *other != value);
     }
@@ -269,6 +269,7 @@ impl<'k, M: Machine> Lower<'k, M> {
             Op::IndexWithin(..) => true,
             Op::Constant(bits) => matches!(*bits, 0 | u32::MAX),
             Op::Load(_) | Op::Broadcast(_) | Op::Get(_) | Op::ScalarFrom(_) => false,
+            Op::Widen(..) | Op::MultiplyAdd(_) | Op::AddDoubles(_) | Op::Narrow(_) => false,
             Op::IndexConstant(_) | Op::IndexSum(..) | Op::IndexFrom(_) => false,
         };
         if known {
@@ -311,7 +312,7 @@ impl<'k, M: Machine> Lower<'k, M> {
         match ty {
             Type::Vector => self.kernel.lanes,
             Type::Scalar => 1,
-            Type::Index => unreachable!("an index is never in memory"),
+            Type::Doubles | Type::Double | Type::Index => unreachable!("only words are in memory"),
         }
     }
 
@@ -524,7 +525,7 @@ impl<'k, M: Machine> Lower<'k, M> {
             Op::Rotate(vector, distance) => {
                 let from = self.value(*vector);
                 let to = self.target(value);
-                match distance % self.kernel.lanes {
+                match distance * ty.lane_words() % self.kernel.lanes {
                     0 => self.copy(to, from),
                     distance => M::rotate(self, to, from, distance),
                 }
@@ -533,6 +534,26 @@ impl<'k, M: Machine> Lower<'k, M> {
                 let from = self.value(*vector);
                 let to = self.target(value);
                 self.copy(to, from);
+            }
+            Op::Widen(vector, half) => {
+                let to = self.target(value);
+                M::widen(self, ty, to, *vector, *half);
+            }
+            Op::MultiplyAdd([a, b, c]) => {
+                let ([a, b], to) = ([*a, *b].map(|factor| self.value(factor)), self.target(value));
+                let place = if [a, b].contains(&to) { self.register(Class::Vector) } else { to };
+                self.assign(place, *c);
+                M::multiply_add(self, ty, place, a, b);
+                self.copy(to, place);
+            }
+            Op::AddDoubles(operands) => {
+                let ([a, b], to) = (operands.map(|operand| self.value(operand)), self.target(value));
+                M::add_doubles(self, ty, to, a, b);
+            }
+            Op::Narrow(halves) => {
+                let halves: Vec<Register> = halves.iter().map(|half| self.value(*half)).collect();
+                let to = self.target(value);
+                M::narrow(self, to, &halves);
             }
             Op::IndexConstant(_) | Op::IndexSum(..) | Op::IndexFrom(_) => self.define_index(value, op),
             Op::ScalarFrom(index) => {

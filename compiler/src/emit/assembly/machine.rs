@@ -167,6 +167,14 @@ pub trait Machine: Copy + Debug + PartialEq + Sized {
     fn apply(lower: &mut Lower<Self>, ty: Type, to: Register, instruction: Arithmetic, operands: &[ValueId]);
     /// Whether a comparison used only to select can stay in a mask register.
     fn masks(&self) -> bool;
+    /// Half of a vector's lanes, or a scalar, in double precision.
+    fn widen(lower: &mut Lower<Self>, ty: Type, to: Register, from: ValueId, half: usize);
+    /// `to += a * b` in double precision, where the product is exact; `to` is neither `a` nor `b`.
+    fn multiply_add(lower: &mut Lower<Self>, ty: Type, to: Register, a: Register, b: Register);
+    /// `a + b` in double precision.
+    fn add_doubles(lower: &mut Lower<Self>, ty: Type, to: Register, a: Register, b: Register);
+    /// Both halves of a vector, or one double, as the nearest floats.
+    fn narrow(lower: &mut Lower<Self>, to: Register, halves: &[Register]);
     /// Lane `i` gets lane `i + distance`, counted round; `distance` is below the number of lanes and not zero.
     fn rotate(lower: &mut Lower<Self>, to: Register, from: Register, distance: usize);
     /// Lane 0 in every lane.

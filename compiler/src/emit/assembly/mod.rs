@@ -18,6 +18,7 @@ mod uses;
 mod x86;
 #[cfg(feature = "object")]
 mod x86_code;
+mod x86_double;
 mod x86_format;
 mod x86_general;
 mod x86_opcode;

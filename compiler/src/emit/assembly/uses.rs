@@ -127,6 +127,7 @@ impl Uses {
                 }
                 Op::Constant(_) | Op::Load(_) | Op::Broadcast(_) | Op::Splat(_) | Op::Apply(..) | Op::Get(_) => {}
                 Op::Rotate(..) | Op::First(_) | Op::IndexConstant(_) | Op::IndexFrom(_) => {}
+                Op::Widen(..) | Op::MultiplyAdd(_) | Op::AddDoubles(_) | Op::Narrow(_) => {}
             }
         }
     }
@@ -200,6 +201,7 @@ impl Uses {
 fn makes(op: &Op) -> bool {
     match op {
         Op::Load(_) | Op::Broadcast(_) | Op::Splat(_) | Op::Apply(..) | Op::Rotate(..) | Op::First(_) => true,
+        Op::Widen(..) | Op::MultiplyAdd(_) | Op::AddDoubles(_) | Op::Narrow(_) => true,
         Op::ScalarFrom(_) | Op::IndexWithin(..) => true,
         // A constant is better made where it is assigned.
         Op::Constant(_) | Op::Get(_) => false,
@@ -243,7 +245,10 @@ fn reads(statement: &Statement) -> Vec<ValueId> {
         Statement::Let(_, op) => match op {
             Op::Constant(_) | Op::Get(_) | Op::IndexConstant(_) => vec![],
             Op::Load(address) | Op::Broadcast(address) => reads_address(address),
-            Op::Splat(value) | Op::Rotate(value, _) | Op::First(value) => vec![*value],
+            Op::Splat(value) | Op::Rotate(value, _) | Op::First(value) | Op::Widen(value, _) => vec![*value],
+            Op::MultiplyAdd(operands) => operands.to_vec(),
+            Op::AddDoubles(operands) => operands.to_vec(),
+            Op::Narrow(halves) => halves.clone(),
             Op::IndexFrom(value) | Op::ScalarFrom(value) | Op::IndexWithin(value, _) => vec![*value],
             Op::Apply(_, operands) => operands.clone(),
             Op::IndexSum(terms, _) => terms.iter().map(|(value, _)| *value).collect(),

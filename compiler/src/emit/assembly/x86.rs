@@ -3,6 +3,7 @@
 use super::allocate::Allocated;
 use super::lower::{Lower, Place};
 use super::machine::{Access, Class, Flow, Instruction, Machine, Memory, Operand, Register, Role};
+use super::x86_double as double;
 use super::x86_format as format;
 use super::x86_general as general;
 use super::x86_opcode::{Fold, Opcode};
@@ -74,6 +75,11 @@ impl X86 {
     /// The view of a float operand.
     pub fn float(self, ty: Type) -> View {
         if ty == Type::Scalar { View::Scalar } else { self.full() }
+    }
+
+    /// The view of doubles; a single one is computed with beside another that is never looked at.
+    pub fn doubles(self, ty: Type) -> View {
+        if ty == Type::Double { View::Xmm } else { self.full() }
     }
 
     /// The view of an operand of bits or integers, which have no scalar instructions.
@@ -448,6 +454,24 @@ impl Machine for X86 {
 
     fn apply(lower: &mut Lower<Self>, ty: Type, to: Register, instruction: Arithmetic, operands: &[ValueId]) {
         apply(lower, ty, to, instruction, operands);
+    }
+
+    fn widen(lower: &mut Lower<Self>, ty: Type, to: Register, from: ValueId, half: usize) {
+        double::widen(lower, ty, to, from, half);
+    }
+
+    fn multiply_add(lower: &mut Lower<Self>, ty: Type, to: Register, a: Register, b: Register) {
+        let operands = [to, a, b].map(|of| register(of, lower.machine.doubles(ty)));
+        lower.emit(Opcode::Vfmadd231pd, operands.to_vec());
+    }
+
+    fn add_doubles(lower: &mut Lower<Self>, ty: Type, to: Register, a: Register, b: Register) {
+        let operands = [to, a, b].map(|of| register(of, lower.machine.doubles(ty)));
+        lower.emit(Opcode::Vaddpd, operands.to_vec());
+    }
+
+    fn narrow(lower: &mut Lower<Self>, to: Register, halves: &[Register]) {
+        double::narrow(lower, to, halves);
     }
 
     fn masks(&self) -> bool {

@@ -48,7 +48,12 @@ fn codes(opcode: Opcode) -> &'static [Code] {
             VEX_Vmovups_xmmm128_xmm,
         ],
         Opcode::Vmovss => &[VEX_Vmovss_xmm_m32, VEX_Vmovss_m32_xmm, EVEX_Vmovss_xmm_k1z_m32, EVEX_Vmovss_m32_k1_xmm],
-        Opcode::Vbroadcastss => &[VEX_Vbroadcastss_ymm_m32, VEX_Vbroadcastss_ymm_xmm, EVEX_Vbroadcastss_zmm_k1z_xmmm32],
+        Opcode::Vbroadcastss => &[
+            VEX_Vbroadcastss_xmm_m32,
+            VEX_Vbroadcastss_ymm_m32,
+            VEX_Vbroadcastss_ymm_xmm,
+            EVEX_Vbroadcastss_zmm_k1z_xmmm32,
+        ],
         Opcode::Vadd => &[
             VEX_Vaddss_xmm_xmm_xmmm32,
             VEX_Vaddps_ymm_ymm_ymmm256,
@@ -102,6 +107,18 @@ fn codes(opcode: Opcode) -> &'static [Code] {
             VEX_Vfmadd132ps_ymm_ymm_ymmm256,
             EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er,
             EVEX_Vfmadd132ss_xmm_k1z_xmm_xmmm32_er,
+        ],
+        Opcode::Vfmadd231pd => &[
+            VEX_Vfmadd231pd_xmm_xmm_xmmm128,
+            VEX_Vfmadd231pd_ymm_ymm_ymmm256,
+            EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er,
+            EVEX_Vfmadd231pd_xmm_k1z_xmm_xmmm128b64,
+        ],
+        Opcode::Vaddpd => &[
+            VEX_Vaddpd_xmm_xmm_xmmm128,
+            VEX_Vaddpd_ymm_ymm_ymmm256,
+            EVEX_Vaddpd_zmm_k1z_zmm_zmmm512b64_er,
+            EVEX_Vaddpd_xmm_k1z_xmm_xmmm128b64,
         ],
         Opcode::Vsqrt => &[
             VEX_Vsqrtss_xmm_xmm_xmmm32,
@@ -211,6 +228,18 @@ fn codes(opcode: Opcode) -> &'static [Code] {
             EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er,
             EVEX_Vcvtdq2ps_xmm_k1z_xmmm128b32,
         ],
+        Opcode::Vcvtps2pd => &[
+            VEX_Vcvtps2pd_xmm_xmmm64,
+            VEX_Vcvtps2pd_ymm_xmmm128,
+            EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae,
+            EVEX_Vcvtps2pd_xmm_k1z_xmmm64b32,
+        ],
+        Opcode::Vcvtpd2ps => &[
+            VEX_Vcvtpd2ps_xmm_xmmm128,
+            VEX_Vcvtpd2ps_xmm_ymmm256,
+            EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er,
+            EVEX_Vcvtpd2ps_xmm_k1z_xmmm128b64,
+        ],
         Opcode::Vcvtph2ps => &[
             VEX_Vcvtph2ps_xmm_xmmm64,
             VEX_Vcvtph2ps_ymm_xmmm128,
@@ -227,6 +256,9 @@ fn codes(opcode: Opcode) -> &'static [Code] {
         Opcode::Vpmovdw => &[EVEX_Vpmovdw_ymmm256_k1z_zmm],
         Opcode::Vpackusdw => &[VEX_Vpackusdw_xmm_xmm_xmmm128],
         Opcode::Vextracti128 => &[VEX_Vextracti128_xmmm128_ymm_imm8],
+        Opcode::Vextracti64x4 => &[EVEX_Vextracti64x4_ymmm256_k1z_zmm_imm8],
+        Opcode::Vinserti128 => &[VEX_Vinserti128_ymm_ymm_xmmm128_imm8],
+        Opcode::Vinserti64x4 => &[EVEX_Vinserti64x4_zmm_k1z_zmm_ymmm256_imm8],
         Opcode::Vpbroadcastw => &[
             VEX_Vpbroadcastw_xmm_xmmm16,
             VEX_Vpbroadcastw_ymm_xmmm16,

@@ -110,6 +110,8 @@ opcodes! {
     Vfmadd231 "vfmadd231" Float Update Last Next;
     Vfmadd213 "vfmadd213" Float Update Last Next;
     Vfmadd132 "vfmadd132" Float Update Last Next;
+    Vfmadd231pd "vfmadd231pd" Plain Update Last Next;
+    Vaddpd "vaddpd" Plain Write Last Next;
     Vsqrt "vsqrt" Float Write Last Next;
     Vround "vround" Float Write Last Next;
     Vrndscale "vrndscale" Float Write Last Next;
@@ -141,12 +143,17 @@ opcodes! {
     Vcvttps2dq "vcvttps2dq" Plain Write Last Next;
     Vcvttps2dqMasked "vcvttps2dq" MaskedZero Write Last Next;
     Vcvtdq2ps "vcvtdq2ps" Plain Write Last Next;
+    Vcvtps2pd "vcvtps2pd" Plain Write Never Next;
+    Vcvtpd2ps "vcvtpd2ps" Plain Write Never Next;
     Vcvtph2ps "vcvtph2ps" Plain Write Never Next;
     Vcvtps2ph "vcvtps2ph" Plain Write Never Next;
     Vpmovzxwd "vpmovzxwd" Plain Write Never Next;
     Vpmovdw "vpmovdw" Plain Write Never Next;
     Vpackusdw "vpackusdw" Plain Write Never Next;
     Vextracti128 "vextracti128" Plain Write Never Next;
+    Vextracti64x4 "vextracti64x4" Plain Write Never Next;
+    Vinserti128 "vinserti128" Plain Write Never Next;
+    Vinserti64x4 "vinserti64x4" Plain Write Never Next;
     Vpbroadcastw "vpbroadcastw" Plain Write Never Next;
     Vpextrw "vpextrw" Plain Write Never Next;
     Valignd "valignd" Plain Write Never Next;

@@ -9,7 +9,7 @@ use super::words::{self, Arithmetic, apply, cast};
 use crate::format::Format;
 use crate::kernel::{Address, Kernel, Op, Statement, Type, ValueId};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F32, F32X4, I32, I64};
+use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I32, I64};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, Variable};
@@ -72,6 +72,9 @@ impl Writer<'_, '_> {
             (Type::Vector, true) => (F32X4, 1),
             (Type::Vector, false) => (F32, LANES),
             (Type::Scalar, _) => (F32, 1),
+            (Type::Doubles, true) => (F64X2, 1),
+            (Type::Doubles, false) => (F64, LANES / 2),
+            (Type::Double, _) => (F64, 1),
             (Type::Index, _) => (I64, 1),
         }
     }
@@ -334,8 +337,9 @@ impl Writer<'_, '_> {
                 columns.into_iter().map(&mut one).collect()
             }
             Op::Get(variable) => self.variables[variable.0].iter().map(|variable| self.b.use_var(*variable)).collect(),
-            Op::Rotate(vector, distance) if word == F32X4 => {
-                vec![words::rotate(&mut self.b, self.values[vector.0][0], *distance)]
+            Op::Rotate(vector, distance) if self.style.vectors => {
+                let distance = distance * self.kernel.values[value.0].lane_words();
+                vec![words::rotate(&mut self.b, self.values[vector.0][0], distance, word)]
             }
             Op::Rotate(vector, distance) => {
                 let mut words = self.values[vector.0].clone();
@@ -343,10 +347,36 @@ impl Writer<'_, '_> {
                 words
             }
             Op::First(vector) if self.style.vectors => {
-                let vector = cast(&mut self.b, self.values[vector.0][0], F32X4);
+                let whole = if word == F32 { F32X4 } else { F64X2 };
+                let vector = cast(&mut self.b, self.values[vector.0][0], whole);
                 vec![self.b.ins().extractlane(vector, 0)]
             }
             Op::First(vector) => vec![self.values[vector.0][0]],
+            Op::Widen(vector, half) if word == F64X2 => {
+                vec![words::widen(&mut self.b, self.values[vector.0][0], *half)]
+            }
+            Op::Widen(vector, half) => {
+                let words = self.values[vector.0][half * count..][..count].to_vec();
+                let floats = words.into_iter().map(|word| cast(&mut self.b, word, F32)).collect::<Vec<_>>();
+                floats.into_iter().map(|float| self.b.ins().fpromote(F64, float)).collect()
+            }
+            Op::MultiplyAdd(operands) => (0..count)
+                .map(|at| {
+                    let operands = operands.map(|operand| self.values[operand.0][at]);
+                    words::multiply_add(&mut self.b, self.style.arithmetic, operands)
+                })
+                .collect(),
+            Op::AddDoubles(operands) => {
+                let [a, b] = operands.map(|operand| self.values[operand.0].clone());
+                a.into_iter().zip(b).map(|(a, b)| self.b.ins().fadd(a, b)).collect()
+            }
+            Op::Narrow(halves) => {
+                let halves: Vec<Value> = halves.iter().flat_map(|half| self.values[half.0].clone()).collect();
+                match (word == F32X4, &halves[..]) {
+                    (true, [low, high]) => vec![words::narrow(&mut self.b, *low, *high)],
+                    (_, doubles) => doubles.iter().map(|double| self.b.ins().fdemote(F32, *double)).collect(),
+                }
+            }
             Op::IndexConstant(number) => vec![self.b.ins().iconst(I64, *number)],
             Op::IndexSum(terms, offset) => vec![self.sum(terms, *offset)],
             Op::IndexFrom(scalar) => {

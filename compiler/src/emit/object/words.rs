@@ -32,18 +32,53 @@ pub(super) fn constant(b: &mut FunctionBuilder, bits: u32, float: Type) -> Value
     if float == F32 {
         return b.ins().f32const(f32::from_bits(bits));
     }
+    if float == F64 {
+        return b.ins().f64const(f64::from(f32::from_bits(bits)));
+    }
     let bytes = bytes::of_words(&[bits; 4]);
     let constant = b.func.dfg.constants.insert(ConstantData::from(&bytes[..]));
     b.ins().vconst(float, constant)
 }
 
-/// Lane `i` gets lane `i + distance`, counted round.
-pub(super) fn rotate(b: &mut FunctionBuilder, vector: Value, distance: usize) -> Value {
+/// The words of a vector moved by so many lanes, counted round.
+pub(super) fn rotate(b: &mut FunctionBuilder, vector: Value, distance: usize, ty: Type) -> Value {
     let bytes = cast(b, vector, I8X16);
     let order: Vec<u8> = (0..16).map(|byte| (byte + 4 * distance as u8) % 16).collect();
     let order = b.func.dfg.immediates.push(ConstantData::from(&order[..]));
     let rotated = b.ins().shuffle(bytes, bytes, order);
-    cast(b, rotated, F32X4)
+    cast(b, rotated, ty)
+}
+
+/// Half of a vector's lanes in double precision.
+pub(super) fn widen(b: &mut FunctionBuilder, vector: Value, half: usize) -> Value {
+    let floats = match half {
+        0 => cast(b, vector, F32X4),
+        _ => rotate(b, vector, 2, F32X4),
+    };
+    b.ins().fvpromote_low(floats)
+}
+
+/// Two halves of a vector as the nearest floats.
+pub(super) fn narrow(b: &mut FunctionBuilder, low: Value, high: Value) -> Value {
+    let [low, high] = [low, high].map(|half| {
+        let floats = b.ins().fvdemote(half);
+        cast(b, floats, I8X16)
+    });
+    let order: Vec<u8> = (0..8).chain(16..24).collect();
+    let order = b.func.dfg.immediates.push(ConstantData::from(&order[..]));
+    let floats = b.ins().shuffle(low, high, order);
+    cast(b, floats, F32X4)
+}
+
+/// `x * y + sum` in double precision, where the product is exact.
+pub(super) fn multiply_add(b: &mut FunctionBuilder, arithmetic: Arithmetic, [x, y, sum]: [Value; 3]) -> Value {
+    match arithmetic {
+        Arithmetic::Complete => b.ins().fma(x, y, sum),
+        Arithmetic::Basic { .. } => {
+            let product = b.ins().fmul(x, y);
+            b.ins().fadd(product, sum)
+        }
+    }
 }
 
 /// The integer type of a float type's size.

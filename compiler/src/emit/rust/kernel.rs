@@ -21,7 +21,11 @@ pub fn kernel(kernel: &Kernel, name: &Ident) -> TokenStream {
     });
     let variables = kernel.variables.iter().enumerate().map(|(i, ty)| {
         let (name, lanes) = (variable_name(VariableId(i)), lanes(kernel, *ty));
-        quote!(let mut #name = [0_u32; #lanes];)
+        let zero = match ty {
+            Type::Doubles | Type::Double => quote!(0.0_f64),
+            Type::Vector | Type::Scalar | Type::Index => quote!(0_u32),
+        };
+        quote!(let mut #name = [#zero; #lanes];)
     });
     let task = value_name(kernel, kernel.task);
     let body = statements(kernel, &kernel.body);
@@ -45,7 +49,8 @@ pub fn kernel(kernel: &Kernel, name: &Ident) -> TokenStream {
 fn lanes(kernel: &Kernel, ty: Type) -> Literal {
     Literal::usize_unsuffixed(match ty {
         Type::Vector => kernel.lanes,
-        Type::Scalar => 1,
+        Type::Doubles => kernel.lanes / 2,
+        Type::Scalar | Type::Double => 1,
         Type::Index => unreachable!("an index has no lanes"),
     })
 }
@@ -65,6 +70,8 @@ fn value_name(kernel: &Kernel, id: ValueId) -> Ident {
     match kernel.values[id.0] {
         Type::Vector => format_ident!("v{}", id.0),
         Type::Scalar => format_ident!("s{}", id.0),
+        Type::Doubles => format_ident!("w{}", id.0),
+        Type::Double => format_ident!("d{}", id.0),
         Type::Index => format_ident!("i{}", id.0),
     }
 }
@@ -118,7 +125,7 @@ fn statement(kernel: &Kernel, statement: &Statement) -> TokenStream {
             let (name, op) = (value_name(kernel, *value), self::op(kernel, kernel.values[value.0], op));
             match kernel.values[value.0] {
                 Type::Index => quote!(let #name: i64 = #op;),
-                Type::Vector | Type::Scalar => quote!(let #name = #op;),
+                Type::Vector | Type::Scalar | Type::Doubles | Type::Double => quote!(let #name = #op;),
             }
         }
         Statement::Set(variable, value) => {
@@ -193,6 +200,22 @@ fn op(kernel: &Kernel, ty: Type, op: &Op) -> TokenStream {
         Op::First(vector) => {
             let vector = name(vector);
             quote!([#vector[0]])
+        }
+        Op::Widen(vector, half) => {
+            let (vector, half, lanes) = (name(vector), Literal::usize_unsuffixed(*half), lanes(kernel, ty));
+            quote!(widen::<_, #lanes>(#vector, #half))
+        }
+        Op::MultiplyAdd(operands) => {
+            let operands = operands.iter().map(name);
+            quote!(multiply_add(#(#operands),*))
+        }
+        Op::AddDoubles(operands) => {
+            let operands = operands.iter().map(name);
+            quote!(add_doubles(#(#operands),*))
+        }
+        Op::Narrow(halves) => {
+            let (halves, lanes) = (halves.iter().map(name), lanes(kernel, ty));
+            quote!(narrow::<_, #lanes>(&[#(#halves),*]))
         }
         Op::IndexConstant(constant) => sum(kernel, &[], *constant),
         Op::IndexSum(terms, offset) => sum(kernel, terms, *offset),

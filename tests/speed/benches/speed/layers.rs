@@ -16,7 +16,7 @@ const SHORTEST_WINDOW: Duration = Duration::from_micros(40);
 /// A network of one layer, named `layer`, and what its input takes.
 pub struct Layer {
     title: &'static str,
-    /// Multiply-adds.
+    /// Multiply-adds; none where it is made of other operations.
     macs: usize,
     /// Values of the input.
     input: usize,
@@ -27,21 +27,17 @@ include!(concat!(env!("OUT_DIR"), "/layers.rs"));
 
 /// Prints a table of the layers whose title contains `part`.
 pub fn measure(part: &str) {
-    println!("{:<33} {:<9} {:>9} {:>9} {:>9} {:>7}", "layer", "target", "ms", "GFLOP/s", "peak", "share");
+    println!("{:<40} {:<9} {:>9} {:>9} {:>9} {:>7}", "layer", "target", "ms", "GFLOP/s", "peak", "share");
     for layer in LAYERS.iter().filter(|layer| layer.title.contains(part)) {
         for set in InstructionSet::ALL.iter().copied().filter(|set| set.is_available()) {
             let Some(peak) = Peak::of(set) else { continue };
             let (seconds, peak) = layer.measure(set, &peak);
-            let speed = 2.0 * layer.macs as f64 / seconds;
-            println!(
-                "{:<33} {:<9} {:>9.4} {:>9.1} {:>9.1} {:>5.1} %",
-                layer.title,
-                set.name(),
-                seconds * 1e3,
-                speed * 1e-9,
-                peak * 1e-9,
-                100.0 * speed / peak,
-            );
+            let (title, set, milliseconds, peak_speed) = (layer.title, set.name(), seconds * 1e3, peak * 1e-9);
+            let (speed, share) = match 2.0 * layer.macs as f64 / seconds {
+                0.0 => (String::new(), String::new()),
+                speed => (format!("{:.1}", speed * 1e-9), format!("{:.1} %", 100.0 * speed / peak)),
+            };
+            println!("{title:<40} {set:<9} {milliseconds:>9.4} {speed:>9} {peak_speed:>9.1} {share:>7}");
         }
     }
 }
