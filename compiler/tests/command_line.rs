@@ -339,6 +339,22 @@ fn a_model_runs_with_any_threads_and_instruction_set() {
 }
 
 #[test]
+fn compensated_layers_are_measured_beside_fast_ones() {
+    let folder = folder();
+    let model = "7767517\n2 2\nInput in 0 1 in\nReLU relu 1 1 in out\n";
+    fs::write(folder.path().join("relu.param"), model).expect("a temporary file");
+    fs::write(folder.path().join("relu.bin"), []).expect("a temporary file");
+    let bench = ["bench", "relu.param", "--input", "in=2,4,5", "--seconds", "1"];
+    for (options, costs) in [(&[][..], false), (&["--numerics", "compensated"], true)] {
+        let output = ncnnc(folder.path(), &[&bench[..], options].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("whole runs: best"), "{text}");
+        assert_eq!(text.contains("in fast") && text.contains("compensated layers cost"), costs, "{text}");
+    }
+}
+
+#[test]
 fn running_without_the_right_values_is_refused() {
     let folder = folder();
     fs::write(folder.path().join("open.param"), "7767517\n2 2\nInput in0 0 1 in0\nReLU relu 1 1 in0 out0\n")

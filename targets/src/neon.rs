@@ -9,6 +9,7 @@ pub const TARGET: Target = Target {
     vector_registers: 32,
     features: &["neon"],
     tiles: &[Tile { pixels: 6, vectors: 4 }],
+    // 24 sums, four vectors of weights and a factor; not measured.
     compensated: Tile { pixels: 6, vectors: 2 },
     caches: USUAL,
 };

@@ -39,10 +39,10 @@ enum Layer {
     /// Of each row of a matrix.
     Softmax { rows: usize, columns: usize },
     /// Of each row of a matrix.
-    LayerNorm { rows: usize, columns: usize },
+    Normalization { rows: usize, columns: usize },
 }
 
-use Layer::{AveragePooling, Convolution, Depthwise, FullyConnected, GlobalPooling, LayerNorm, Softmax};
+use Layer::{AveragePooling, Convolution, Depthwise, FullyConnected, GlobalPooling, Normalization, Softmax};
 
 const fn convolution(size: usize, channels: usize, outputs: usize, window: usize, stride: usize) -> Layer {
     Convolution { size, channels, outputs, window, stride }
@@ -89,7 +89,7 @@ const LAYERS: &[Layer] = &[
     AveragePooling { size: 35, channels: 192 },
     GlobalPooling { size: 7, channels: 2048 },
     Softmax { rows: 2364, columns: 197 },
-    LayerNorm { rows: 197, columns: 768 },
+    Normalization { rows: 197, columns: 768 },
 ];
 
 /// Measured as direct sums as well: with `numerics = fast` they are Winograd's.
@@ -124,7 +124,7 @@ const COMPENSATED: &[Layer] = &[
     AveragePooling { size: 35, channels: 192 },
     GlobalPooling { size: 7, channels: 2048 },
     Softmax { rows: 2364, columns: 197 },
-    LayerNorm { rows: 197, columns: 768 },
+    Normalization { rows: 197, columns: 768 },
 ];
 
 /// A layer as a model.
@@ -208,7 +208,7 @@ impl Layer {
                 input: vec![rows, columns],
                 macs: 0,
             },
-            LayerNorm { rows, columns } => Description {
+            Normalization { rows, columns } => Description {
                 name: format!("LayerNorm{rows}By{columns}"),
                 title: format!("layer norm {rows}x{columns}"),
                 lines: vec![format!("LayerNorm layer 1 1 in0 out0 0={columns} 1=1e-5 2=1")],

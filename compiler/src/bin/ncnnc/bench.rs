@@ -298,8 +298,12 @@ fn text(measured: &Measured, set: &str, threads: u16) -> String {
     let macs = model.steps.iter().map(|step| step.macs).sum();
     let steps = table(&columns, rows.chain([row("all steps", all, macs, fast.as_ref().map(sum))]));
     let cost = fast.as_ref().map_or(String::new(), |fast| {
-        let (whole, times) = (fast.whole * in_second, model.whole / fast.whole);
-        format!("compensated layers cost: {times:.1} times the {whole:.3} {unit} that the model takes in fast\n")
+        let fast = sum(fast);
+        format!(
+            "compensated layers cost: {:.1} times the {:.3} {unit} of all steps in fast\n",
+            all / fast,
+            fast * in_second
+        )
     });
     format!(
         "{steps}\n{cost}whole runs: best {:.3} {unit}, median {:.3} {unit} of {}; {set}, {threads} {}, peak {:.1} GFLOP/s\n",
