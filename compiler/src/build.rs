@@ -144,6 +144,22 @@ impl Model {
         self
     }
 
+    /// The outputs of all layers are stored so between them, but for those that [`Self::layer_activations`] names; what the
+    /// model is given and gives stays `f32`.
+    #[must_use]
+    pub fn activations(mut self, format: Format) -> Self {
+        self.options.activations.all = format;
+        self
+    }
+
+    /// The outputs of the layers of this name, or pattern as for [`Self::layer_precision`], are stored so. Where several
+    /// match a layer, the last one holds.
+    #[must_use]
+    pub fn layer_activations(mut self, layer: impl Into<String>, format: Format) -> Self {
+        self.options.activations.exceptions.push(Exception { pattern: layer.into(), format });
+        self
+    }
+
     /// The weights of all layers are stored so, but for those that [`Self::layer_precision`] names.
     #[must_use]
     pub fn precision(mut self, format: Format) -> Self {

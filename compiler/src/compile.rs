@@ -11,7 +11,7 @@ use crate::ncnn::{self, Model};
 use crate::ops::{self, CustomLayer};
 use crate::passes::{self, Change, Refused};
 use crate::pattern;
-use crate::plan::{Overflow, Plan};
+use crate::plan::{Formats, Overflow, Plan};
 use crate::precision::Precision;
 use crate::schedule::{Constants, schedule};
 use ncnnc_targets::Target;
@@ -41,6 +41,8 @@ pub struct Options {
     pub layer_modes: Vec<LayerMode>,
     /// In which format the constants of each layer are stored.
     pub precision: Precision,
+    /// In which format its outputs are stored, where they stay in the network.
+    pub activations: Precision,
     /// Layers that functions of the user's compute.
     pub custom: Vec<CustomLayer>,
 }
@@ -125,6 +127,8 @@ pub struct Network {
     mode: Mode,
     /// The feature masks of all layers, by name.
     masks: Vec<(String, u32)>,
+    /// The formats of their outputs.
+    activations: HashMap<String, Format>,
     changes: Vec<Change>,
     warnings: Vec<Diagnostic>,
 }
@@ -143,36 +147,44 @@ impl Network {
         if graph.outputs.is_empty() {
             return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
         }
-        let masks = model.layers.iter().map(|layer| (layer.name.clone(), layer.parameters.feature_mask())).collect();
+        let masks: Vec<(String, u32)> =
+            model.layers.iter().map(|layer| (layer.name.clone(), layer.parameters.feature_mask())).collect();
+        let activations = allowed(&masks, &options.activations);
         let mode = set_modes(&model, options, &mut graph)?;
         let (graph, changes) = passes::run(graph, rewriting.max(mode));
-        Ok(Self { graph, mode, masks, changes, warnings: model.warnings })
+        Ok(Self { graph, mode, masks, activations, changes, warnings: model.warnings })
     }
 
     /// The plan with constants stored so.
     pub fn plan(&self, precision: &Precision) -> Plan {
-        Plan::with_storage(self.graph.clone(), self.mode, &self.formats(precision))
+        let formats = Formats { constants: self.formats(precision), activations: self.activations.clone() };
+        Plan::with_storage(self.graph.clone(), self.mode, &formats)
     }
 
-    /// The format for the constants of each layer, by name. A layer whose feature mask forbids the chosen one stays as it
-    /// is; of layers with the same name, all do.
+    /// The format for the constants of each layer, by name, as far as its feature mask allows it.
     pub fn formats(&self, precision: &Precision) -> HashMap<String, Format> {
-        let mut formats = HashMap::new();
-        for (layer, mask) in &self.masks {
-            let forbidden = match precision.of(layer) {
-                Format::Word => 0,
-                Format::F16 => ncnn::FORBIDS_F16_STORAGE,
-                Format::Bf16 => ncnn::FORBIDS_BF16_STORAGE,
-            };
-            let is_forbidden = mask & forbidden != 0;
-            let format = if is_forbidden { Format::Word } else { precision.of(layer) };
-            let chosen = formats.entry(layer.clone()).or_insert(format);
-            if is_forbidden {
-                *chosen = Format::Word;
-            }
-        }
-        formats
+        allowed(&self.masks, precision)
     }
+}
+
+/// The chosen format for each layer, by name. A layer whose feature mask forbids it stays as it is; of layers with the same
+/// name, all do.
+fn allowed(masks: &[(String, u32)], precision: &Precision) -> HashMap<String, Format> {
+    let mut formats = HashMap::new();
+    for (layer, mask) in masks {
+        let forbidden = match precision.of(layer) {
+            Format::Word => 0,
+            Format::F16 => ncnn::FORBIDS_F16_STORAGE,
+            Format::Bf16 => ncnn::FORBIDS_BF16_STORAGE,
+        };
+        let is_forbidden = mask & forbidden != 0;
+        let format = if is_forbidden { Format::Word } else { precision.of(layer) };
+        let chosen = formats.entry(layer.clone()).or_insert(format);
+        if is_forbidden {
+            *chosen = Format::Word;
+        }
+    }
+    formats
 }
 
 fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
@@ -188,8 +200,9 @@ fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
 pub fn hash(param: File, weights: File, options: &Options) -> u128 {
     let mut shapes: Vec<_> = options.shapes.iter().collect();
     shapes.sort();
-    let Options { outputs, mode, layer_modes, precision, custom, .. } = options;
-    let text = format!("{shapes:?}\n{outputs:?}\n{mode:?}\n{layer_modes:?}\n{precision:?}\n{custom:?}");
+    let Options { shapes: _, outputs, mode, layer_modes, precision, activations, custom } = options;
+    let text =
+        format!("{shapes:?}\n{outputs:?}\n{mode:?}\n{layer_modes:?}\n{precision:?}\n{activations:?}\n{custom:?}");
     let mut hasher = SipHasher13::new();
     for bytes in [text.as_bytes(), param.bytes, weights.bytes] {
         hasher.write_usize(bytes.len());
@@ -222,6 +235,7 @@ fn check_options(model: &Model, options: &Options) -> Result<(), Vec<Diagnostic>
         .collect();
     let layers: Vec<&str> = model.layers.iter().map(|layer| layer.name.as_str()).collect();
     problems.extend(options.precision.problems(&layers));
+    problems.extend(options.activations.problems(&layers));
     problems.extend(pattern::problems(options.layer_modes.iter().map(|mode| mode.pattern.as_str()), &layers));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

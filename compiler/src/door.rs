@@ -217,7 +217,7 @@ pub fn facts(param: &str, compiled: &Compiled) -> Vec<String> {
         kibibytes(arena),
     );
     let compensated = compensated(&compiled.plan);
-    [Some(size), Some(stored(&compiled.plan)), compensated].into_iter().flatten().collect()
+    [Some(size), Some(stored(&compiled.plan)), rounded(&compiled.plan), compensated].into_iter().flatten().collect()
 }
 
 /// How many layers keep what rounding takes, for documentation; nothing where none does.
@@ -241,10 +241,25 @@ fn stored(plan: &Plan) -> String {
         (numbers > 0).then(|| format!("{numbers} in {}", format.text()))
     };
     let parts: Vec<String> = Format::ALL.iter().filter_map(in_format).collect();
-    if parts.is_empty() {
-        return "Computed in f32 from end to end.".to_string();
+    // Where activations are rounded, f32 has ends within the network.
+    let computed = if plan.stores_narrow(false) { "Computed in f32" } else { "Computed in f32 from end to end" };
+    match &parts[..] {
+        [] => format!("{computed}."),
+        parts => format!("{computed}; of its constants are stored {}.", parts.join(", ")),
     }
-    format!("Computed in f32 from end to end; of its constants are stored {}.", parts.join(", "))
+}
+
+/// Which activations are rounded when they are stored, for documentation; nothing where none is.
+fn rounded(plan: &Plan) -> Option<String> {
+    let in_format = |format: &Format| {
+        let tensors = plan.graph.tensors.iter().zip(&plan.formats);
+        let rounded = tensors.filter(|(tensor, of)| tensor.source == Source::Computed && *of == format);
+        let names: Vec<String> = rounded.map(|(tensor, _)| format!("`{}`", tensor.name)).collect();
+        (!names.is_empty()).then(|| format!("{} in {}", names.join(", "), format.text()))
+    };
+    let narrow = Format::ALL.iter().filter(|format| format.is_narrow());
+    let parts: Vec<String> = narrow.filter_map(in_format).collect();
+    (!parts.is_empty()).then(|| format!("Between layers are stored {}.", parts.join("; ")))
 }
 
 fn multiply_adds(operation: &Operation) -> usize {

@@ -8,11 +8,13 @@
 
 use half::{bf16, f16};
 
-/// Declares the formats from rows `Name "text" bytes, widen(element) => lane, narrow(lane) => element`.
+/// Declares the formats from rows `Name "text" bytes, precision (bits) least (exponent) largest, widen(element) => lane,
+/// narrow(lane) => element`.
 macro_rules! formats {
     ($(
         $(#[$doc:meta])*
-        $Name:ident $text:literal $bytes:literal, widen($element:ident) => $lane:expr, narrow($word:ident) => $narrow:expr;
+        $Name:ident $text:literal $bytes:literal, $precision:literal bits from 2^($least:literal) to $largest:expr,
+        widen($element:ident) => $lane:expr, narrow($word:ident) => $narrow:expr;
     )*) => {
         /// How an element lies in memory.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +32,21 @@ macro_rules! formats {
             /// Bytes of an element.
             pub fn bytes(self) -> usize {
                 match self { $(Self::$Name => $bytes,)* }
+            }
+
+            /// Bits of precision of a number that is not subnormal.
+            fn precision(self) -> i32 {
+                match self { $(Self::$Name => $precision,)* }
+            }
+
+            /// The exponent of its smallest number above zero, a power of two.
+            fn least_exponent(self) -> i32 {
+                match self { $(Self::$Name => $least,)* }
+            }
+
+            /// Its largest number.
+            pub fn largest(self) -> f64 {
+                match self { $(Self::$Name => f64::from($largest),)* }
             }
 
             /// The lane that an element, in the low bits, is read as. This is the definition of a load.
@@ -50,12 +67,12 @@ macro_rules! formats {
 formats! {
     /// 32 bits as they are: a float, or an integer.
     #[default]
-    Word "f32" 4, widen(element) => element, narrow(lane) => lane;
+    Word "f32" 4, 24 bits from 2^(-149) to f32::MAX, widen(element) => element, narrow(lane) => lane;
     /// IEEE-754 half precision: 11 bits of precision, from 6e-8 to 65504.
-    F16 "f16" 2, widen(element) => f16::from_bits(element as u16).to_f32().to_bits(),
+    F16 "f16" 2, 11 bits from 2^(-24) to f16::MAX, widen(element) => f16::from_bits(element as u16).to_f32().to_bits(),
         narrow(lane) => u32::from(f16::from_f32(f32::from_bits(lane)).to_bits());
     /// The high half of a float: 8 bits of precision, the range of a float.
-    Bf16 "bf16" 2, widen(element) => element << 16,
+    Bf16 "bf16" 2, 8 bits from 2^(-133) to bf16::MAX, widen(element) => element << 16,
         narrow(lane) => u32::from(bf16::from_f32(f32::from_bits(lane)).to_bits());
 }
 
@@ -73,6 +90,23 @@ impl Format {
     /// What is read back after a lane has been stored.
     pub fn round(self, lane: u32) -> u32 {
         self.widen(self.narrow(lane))
+    }
+
+    /// The distance between the format's numbers around a value.
+    pub fn step(self, value: f64) -> f64 {
+        // The exponent as a double holds it; those of its own subnormal numbers are below any format's.
+        let exponent = (value.to_bits() >> 52 & 0x7ff) as i32 - 1023;
+        2.0_f64.powi((exponent + 1 - self.precision()).max(self.least_exponent()))
+    }
+
+    /// The format's number next to a value, to even between two: what [`Self::round`] is for floats, for doubles.
+    pub fn nearest(self, value: f64) -> f64 {
+        if !value.is_finite() {
+            return value;
+        }
+        let step = self.step(value);
+        let nearest = (value / step).round_ties_even() * step;
+        if nearest.abs() > self.largest() { f64::INFINITY.copysign(value) } else { nearest }
     }
 
     /// Words of memory that so many elements take, the last one filled up.
@@ -139,6 +173,20 @@ mod tests {
                 assert_eq!(got.to_bits(), rounded.to_bits(), "{number:e} in {} gives {got:e}", format.text());
             }
         }
+    }
+
+    #[test]
+    fn doubles_round_as_floats_do() {
+        for format in [Format::F16, Format::Bf16] {
+            for lane in (0..=u32::MAX).step_by(6151) {
+                let (value, want) = (f32::from_bits(lane), f32::from_bits(format.round(lane)));
+                let got = format.nearest(f64::from(value)) as f32;
+                let equal = got.to_bits() == want.to_bits() || value.is_nan() && got.is_nan();
+                assert!(equal, "{value:e} in {} gives {got:e}, not {want:e}", format.text());
+            }
+        }
+        let above_a_tie = 1.0 + 2.0_f64.powi(-11) + 2.0_f64.powi(-40);
+        assert_eq!(Format::F16.nearest(above_a_tie), 1.0 + 2.0_f64.powi(-10), "a double is rounded once");
     }
 
     #[test]

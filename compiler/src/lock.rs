@@ -177,12 +177,18 @@ pub fn options_text(options: &Options) -> String {
         .iter()
         .map(|exception| format!("; numerics({:?}) = {}", exception.pattern, exception.mode.text()))
         .collect::<String>();
-    let Precision { all, exceptions } = &options.precision;
-    let exceptions = exceptions
-        .iter()
-        .map(|exception| format!("; precision({:?}) = {}", exception.pattern, exception.format.text()))
-        .collect::<String>();
-    format!("numerics = {mode}{modes}; precision = {}{exceptions}", all.text())
+    let mut text = format!("numerics = {mode}{modes}; {}", formats_text("precision", &options.precision));
+    // What earlier versions recorded has no word of it.
+    if options.activations != Precision::default() {
+        text += &format!("; {}", formats_text("activations", &options.activations));
+    }
+    text
+}
+
+fn formats_text(option: &str, Precision { all, exceptions }: &Precision) -> String {
+    let exceptions =
+        exceptions.iter().map(|exception| format!("; {option}({:?}) = {}", exception.pattern, exception.format.text()));
+    format!("{option} = {}{}", all.text(), exceptions.collect::<String>())
 }
 
 /// A hash of bytes in pieces, as text.

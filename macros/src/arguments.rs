@@ -7,7 +7,7 @@ use ncnnc_compiler::door::Request;
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::mode::{LayerMode, Mode};
 use ncnnc_compiler::ops::CustomLayer;
-use ncnnc_compiler::precision::Exception;
+use ncnnc_compiler::precision::{Exception, Precision};
 use ncnnc_targets::TARGETS;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -19,7 +19,7 @@ use syn::{Attribute, Ident, Lit, LitInt, LitStr, Path, Token, Visibility, bracke
 
 /// The options there are, for messages.
 const OPTIONS: &str =
-    "`weights`, `input`, `output`, `layer`, `numerics`, `threads`, `precision`, `lock` and `max_error`";
+    "`weights`, `input`, `output`, `layer`, `numerics`, `threads`, `precision`, `activations`, `lock` and `max_error`";
 
 /// A parsed call of the macro.
 pub struct Arguments {
@@ -182,19 +182,8 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
             input.parse::<Token![=]>()?;
             request.threads = extent(&input.parse()?)?;
         }
-        "precision" => {
-            let precision = &mut request.options.precision;
-            if input.peek(syn::token::Paren) {
-                let layers;
-                parenthesized!(layers in input);
-                let layers = Punctuated::<LitStr, Token![,]>::parse_terminated(&layers)?;
-                let format = format(input)?;
-                let exceptions = layers.iter().map(|layer| Exception { pattern: layer.value(), format });
-                precision.exceptions.extend(exceptions);
-            } else {
-                precision.all = format(input)?;
-            }
-        }
+        "precision" => formats(input, "precision", &mut request.options.precision)?,
+        "activations" => formats(input, "activations", &mut request.options.activations)?,
         "lock" => {
             input.parse::<Token![=]>()?;
             request.lock = Some(input.parse::<LitStr>()?.value());
@@ -220,17 +209,31 @@ fn mode(input: ParseStream) -> syn::Result<Mode> {
     })
 }
 
+/// A format for all layers, or for those of some names.
+fn formats(input: ParseStream, option: &str, chosen: &mut Precision) -> syn::Result<()> {
+    if input.peek(syn::token::Paren) {
+        let layers;
+        parenthesized!(layers in input);
+        let layers = Punctuated::<LitStr, Token![,]>::parse_terminated(&layers)?;
+        let format = format(input, option)?;
+        chosen.exceptions.extend(layers.iter().map(|layer| Exception { pattern: layer.value(), format }));
+    } else {
+        chosen.all = format(input, option)?;
+    }
+    Ok(())
+}
+
 /// A format behind an equals sign.
-fn format(input: ParseStream) -> syn::Result<Format> {
+fn format(input: ParseStream, option: &str) -> syn::Result<Format> {
     input.parse::<Token![=]>()?;
     let name = input.call(Ident::parse_any)?;
-    if name == "auto" {
+    if name == "auto" && option == "precision" {
         let message = "`precision = auto` takes measuring, which a build doesn't do: `ncnnc verify MODEL.param --inputs DIR \
                        --precision auto --max-error 1e-3` searches for it, and prints the lines that go here";
         return Err(syn::Error::new(name.span(), message));
     }
     Format::named(&name.to_string()).ok_or_else(|| {
-        let message = format!("unknown precision `{name}`; there are `f32`, `f16` and `bf16`");
+        let message = format!("unknown {option} `{name}`; there are `f32`, `f16` and `bf16`");
         syn::Error::new(name.span(), message)
     })
 }

@@ -4,7 +4,7 @@ use crate::cases::Case;
 use crate::networks::Network;
 use crate::npy::{Tensor, Type};
 use crate::shared::workspace;
-use crate::synth::{input_tensor, synth};
+use crate::synth::{input_tensor, parse, synth};
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
 use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::format::Format;
@@ -24,17 +24,100 @@ pub struct Planned {
     pub inputs: Vec<Vec<u32>>,
 }
 
+/// In which formats layers store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// What they multiply by.
+    pub constants: Format,
+    /// What they put out.
+    pub activations: Format,
+}
+
+impl Stored {
+    /// The ways in which the digits are stored.
+    pub const WAYS: [Self; 5] = [
+        Self { constants: Format::Word, activations: Format::Word },
+        Self { constants: Format::F16, activations: Format::Word },
+        Self { constants: Format::Bf16, activations: Format::Word },
+        Self { constants: Format::Word, activations: Format::F16 },
+        Self { constants: Format::Word, activations: Format::Bf16 },
+    ];
+
+    /// Constants in a format, and all else in words.
+    pub fn constants(constants: Format) -> Self {
+        Self { constants, ..Self::default() }
+    }
+
+    /// What layers put out in a format, and all else in words.
+    pub fn activations(activations: Format) -> Self {
+        Self { activations, ..Self::default() }
+    }
+
+    /// Whether anything is narrow.
+    pub fn is_narrow(self) -> bool {
+        self != Self::default()
+    }
+
+    /// Whether something is narrow that is to be, or nothing is.
+    pub fn shows_in(self, plan: &Plan) -> bool {
+        [self.constants, self.activations].iter().any(|format| format.is_narrow() && plan.formats.contains(format))
+            || !self.is_narrow()
+    }
+
+    /// What a network that is stored so has behind its name: `/f16`, `/f16-activations`, or nothing.
+    pub fn suffix(self) -> String {
+        let name = |format: Format, what: &str| match format.is_narrow() {
+            true => format!("/{}{what}", format.text()),
+            false => String::new(),
+        };
+        name(self.constants, "") + &name(self.activations, "-activations")
+    }
+
+    fn options(self) -> Options {
+        let [precision, activations] = [self.constants, self.activations].map(Precision::of_all);
+        Options { precision, activations, ..Options::default() }
+    }
+}
+
 /// A case, compiled; nothing where an input is never fed, or where the compiler refuses the model, which other tests
-/// judge.
-pub fn plan_case(case: &Case, mode: Mode, precision: &Precision, targets: &[&'static Target]) -> Option<Planned> {
+/// judge. Where what layers put out is narrow, the case stands in the middle of a network.
+pub fn plan_case(case: &Case, mode: Mode, stored: Stored, targets: &[&'static Target]) -> Option<Planned> {
     if !case.is_fed() {
         return None;
     }
-    let (shapes, outputs, precision) = (case_shapes(case), case_outputs(case), precision.clone());
-    let options = Options { shapes, outputs, mode, precision, ..Options::default() };
-    let compiled = plan_files(&case.id, &read(&case.param), &read(&case.bin), &options, targets).ok()?;
+    let (mut param, mut outputs) = (read(&case.param), case_outputs(case));
+    if stored.activations.is_narrow() {
+        (param, outputs) = (inside(&String::from_utf8(param).ok()?).into_bytes(), Vec::new());
+    }
+    let options = Options { shapes: case_shapes(case), outputs, mode, ..stored.options() };
+    let compiled = plan_files(&case.id, &param, &read(&case.bin), &options, targets).ok()?;
     let inputs = case_inputs(case, &compiled.plan.graph);
     Some(Planned { compiled, inputs })
+}
+
+/// A param file with a running sum behind every input and every output, so that what was read from the caller and given to
+/// it stays in the network.
+fn inside(param: &str) -> String {
+    let layers = parse(param);
+    let lines: Vec<&str> = param.lines().skip(2).filter(|line| !line.trim().is_empty()).collect();
+    let is_read = |blob: &String| layers.iter().any(|layer| layer.inputs.contains(blob));
+    let sum = |blob: &str, to: &str| format!("CumulativeSum sum_of_{blob} 1 1 {blob} {to} 0=-1");
+    let (mut inside, mut blobs) = (Vec::new(), 0);
+    for (layer, line) in layers.iter().zip(lines) {
+        // The blobs that the layer reads are fields of its line: after its type, its name and two counts.
+        let first_blob = 4;
+        let field = |(at, field): (usize, &str)| {
+            let is_input = (first_blob..first_blob + layer.inputs.len()).contains(&at);
+            let of_input = is_input && layers.iter().any(|from| from.kind == "Input" && from.outputs[0] == field);
+            if of_input { format!("{field}.sums") } else { field.to_string() }
+        };
+        inside.push(line.split_whitespace().enumerate().map(field).collect::<Vec<_>>().join(" "));
+        let ends = layer.outputs.iter().filter(|blob| layer.kind == "Input" || !is_read(blob));
+        inside.extend(ends.map(|blob| sum(blob, &format!("{blob}.sums"))));
+        blobs += layer.outputs.len();
+    }
+    let added = inside.len() - layers.len();
+    format!("7767517\n{} {}\n{}\n", inside.len(), blobs + added, inside.join("\n"))
 }
 
 /// The shapes of a case's inputs, by name.
@@ -81,25 +164,34 @@ pub fn plan_network(network: &Network, mode: Mode, targets: &[&'static Target]) 
 ///
 /// When the compiler refuses them.
 pub fn plan_layers(layers: &[String], shape: &[usize], mode: Mode) -> Planned {
+    plan_layers_stored(layers, shape, mode, Stored::default())
+}
+
+/// The same, stored so.
+///
+/// # Panics
+///
+/// When the compiler refuses them.
+pub fn plan_layers_stored(layers: &[String], shape: &[usize], mode: Mode, stored: Stored) -> Planned {
     let blobs = layers.len() + 2;
     let param = format!("7767517\n{} {blobs}\nInput in0 0 1 in0\n{}\n", layers.len() + 1, layers.join("\n"));
     let shapes = HashMap::from([("in0".to_string(), shape.to_vec())]);
-    let options = Options { shapes, mode, ..Options::default() };
+    let options = Options { shapes, mode, ..stored.options() };
     let compiled = plan_files("drawn", param.as_bytes(), &synth(&param, 7, 1.0), &options, &[]);
     let compiled = compiled.unwrap_or_else(|problems| panic!("{problems}"));
     let input = input_tensor(3, shape.iter().product());
     Planned { compiled, inputs: vec![input.iter().map(|value| value.to_bits()).collect()] }
 }
 
-/// The digits of the example with weights stored in a format, and the first of the test's images.
+/// The digits of the example stored so, and the first of the test's images.
 ///
 /// # Panics
 ///
 /// When the example doesn't compile.
-pub fn plan_digits(format: Format, targets: &[&'static Target]) -> Planned {
+pub fn plan_digits(stored: Stored, targets: &[&'static Target]) -> Planned {
     let file = |name: &str| workspace().join("runtime/examples/digits").join(name);
     let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
-    let options = Options { shapes, precision: Precision::of_all(format), ..Options::default() };
+    let options = Options { shapes, ..stored.options() };
     let (param, weights) = (read(&file("digits.fp32.param")), read(&file("digits.fp32.bin")));
     let compiled = plan_files("digits", &param, &weights, &options, targets).expect("the example compiles");
     let image = Tensor::read(&file("digits_test_images.npy")).words[..64].to_vec();

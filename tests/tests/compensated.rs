@@ -8,11 +8,10 @@ use ncnnc_compiler::kernel::interpret_program;
 use ncnnc_compiler::mode::{LayerMode, Mode};
 use ncnnc_compiler::ops;
 use ncnnc_compiler::plan::{Plan, interpret, interpret_real};
-use ncnnc_compiler::precision::Precision;
 use ncnnc_compiler::schedule::{Constants, schedule};
 use ncnnc_targets::TARGETS;
 use ncnnc_tests::cases::{Case, read_cases};
-use ncnnc_tests::planned::{plan_case, plan_files};
+use ncnnc_tests::planned::{Stored, plan_case, plan_files};
 use ncnnc_tests::random::Random;
 use ncnnc_tests::shared::{is_on, shared};
 use ncnnc_tests::synth::{input_tensor, synth};
@@ -75,7 +74,7 @@ fn every_layer_is_within_a_unit_or_refused() {
     let (mut problems, mut refused) = (Vec::new(), BTreeSet::new());
     let mut worsts: BTreeMap<&str, i64> = BTreeMap::new();
     for case in &cases {
-        let plan = |mode| plan_case(case, mode, &Precision::default(), &[]);
+        let plan = |mode| plan_case(case, mode, Stored::default(), &[]);
         match plan(Mode::Compensated) {
             Some(planned) => {
                 let worst = worst(&planned.compiled.plan, &planned.inputs);
@@ -105,7 +104,7 @@ fn kernels_equal_the_plan() {
     let stride = if is_on("NCNNC_FULL") { 1 } else { 3 };
     let mut problems = Vec::new();
     for case in cases.iter().step_by(stride) {
-        let Some(planned) = plan_case(case, Mode::Compensated, &Precision::default(), &[]) else { continue };
+        let Some(planned) = plan_case(case, Mode::Compensated, Stored::default(), &[]) else { continue };
         if planned.compiled.plan.graph.outputs.iter().any(|output| output.view.extents.is_some()) {
             continue;
         }

@@ -6,45 +6,52 @@
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::ops;
 use ncnnc_compiler::plan::{Mode, Value, interpret};
-use ncnnc_compiler::precision::Precision;
 use ncnnc_targets::Target;
 use ncnnc_tests::cases::{Case, read_cases};
 use ncnnc_tests::generated::{Crate, Machine, Profile, Run, shaped};
-use ncnnc_tests::planned::{Planned, named_outputs, plan_case, same};
+use ncnnc_tests::planned::{Planned, Stored, named_outputs, plan_case, same};
 use ncnnc_tests::shared::shared;
 use std::time::Instant;
 
 /// Cases in one program: what a compiler takes at once without much memory.
 const CASES_PER_PROGRAM: usize = 64;
 
-/// Strides over the cases that are compiled with narrow constants as well.
-const NARROW: [(Format, usize); 2] = [(Format::F16, 23), (Format::Bf16, 29)];
+/// How cases are stored as well, with the strides over those that are compiled so.
+fn narrow() -> [(Stored, usize); 4] {
+    let (f16, bf16) = (Format::F16, Format::Bf16);
+    [
+        (Stored::constants(f16), 23),
+        (Stored::constants(bf16), 29),
+        (Stored::activations(f16), 31),
+        (Stored { constants: f16, activations: bf16 }, 37),
+    ]
+}
 
 /// Stride over the cases that are compiled in compensated arithmetic as well.
 const COMPENSATED: usize = 31;
 
 /// How a case is compiled.
-type Choice = (Mode, Format);
+type Choice = (Mode, Stored);
 
-/// A case in a mode with its constants in a format, its plan, and what the interpreter makes of it.
+/// A case in a mode, stored so, its plan, and what the interpreter makes of it.
 struct Expected {
     case: Case,
     mode: Mode,
-    format: Format,
+    stored: Stored,
     planned: Planned,
     values: Vec<Value>,
 }
 
-fn expected(case: &Case, (mode, format): Choice, targets: &[&'static Target]) -> Option<Expected> {
-    let planned = plan_case(case, mode, &Precision::of_all(format), targets)?;
+fn expected(case: &Case, (mode, stored): Choice, targets: &[&'static Target]) -> Option<Expected> {
+    let planned = plan_case(case, mode, stored, targets)?;
     let plan = &planned.compiled.plan;
-    let values = plan.formats.contains(&format).then(|| interpret(plan, &planned.inputs))?;
-    Some(Expected { case: case.clone(), mode, format, planned, values })
+    let values = stored.shows_in(plan).then(|| interpret(plan, &planned.inputs))?;
+    Some(Expected { case: case.clone(), mode, stored, planned, values })
 }
 
 impl Expected {
     fn name(&self) -> String {
-        format!("{} {} in {}", self.case.id, self.mode.text(), self.format.text())
+        format!("{} {}{}", self.case.id, self.mode.text(), self.stored.suffix())
     }
 
     /// What is wrong with these outputs.
@@ -55,7 +62,7 @@ impl Expected {
         if !self.values.iter().zip(&got).all(|(wanted, got)| same(wanted, got)) {
             return Some(format!("{place}: other bits than the plan's"));
         }
-        if self.format.is_narrow() {
+        if self.stored.is_narrow() {
             return None;
         }
         let tensors = named_outputs(plan, &got, self.case.outputs.iter().map(|output| output.name.as_str()));
@@ -71,8 +78,9 @@ fn check(name: &str, machine: Machine, stride: usize) {
         read_cases(&folder, |layer| ops::operator(layer).is_some() && only.as_ref().is_none_or(|only| only == layer));
     let targets = machine.targets();
     let begin = Instant::now();
-    let narrow = NARROW.map(|(format, stride)| ((Mode::Fast, format), stride));
-    let choices = [((Mode::Fast, Format::Word), stride), ((Mode::Compensated, Format::Word), COMPENSATED)];
+    let narrow = narrow().map(|(stored, stride)| ((Mode::Fast, stored), stride));
+    let plain = Stored::default();
+    let choices = [((Mode::Fast, plain), stride), ((Mode::Compensated, plain), COMPENSATED)];
     let choices = choices.into_iter().chain(narrow);
     let chosen: Vec<(&Case, Choice)> =
         choices.flat_map(|(choice, stride)| cases.iter().step_by(stride).map(move |case| (case, choice))).collect();

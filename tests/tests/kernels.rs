@@ -5,11 +5,10 @@ use ncnnc_compiler::format::Format;
 use ncnnc_compiler::kernel::{Port, Program, interpret_program};
 use ncnnc_compiler::ops;
 use ncnnc_compiler::plan::{Mode, Value, interpret};
-use ncnnc_compiler::precision::Precision;
 use ncnnc_compiler::schedule::{Constants, schedule};
 use ncnnc_targets::TARGETS;
 use ncnnc_tests::cases::read_cases;
-use ncnnc_tests::planned::{Planned, plan_case, plan_layers, same};
+use ncnnc_tests::planned::{Planned, Stored, plan_case, plan_layers, plan_layers_stored, same};
 use ncnnc_tests::random::Random;
 use ncnnc_tests::shared::shared;
 
@@ -25,17 +24,17 @@ fn sized(program: &Program, outputs: Vec<Vec<u32>>) -> Vec<Value> {
     program.outputs.iter().zip(&outputs).map(actual).collect()
 }
 
-/// Checks every `stride`th case in this format; in a narrow one, those that have something to store.
-fn check(format: Format, stride: usize) {
+/// Checks every `stride`th case, stored so; in a narrow format, those that have something to store.
+fn check(stored: Stored, stride: usize) {
     let Some(folder) = shared("conformance/layers") else { return };
     let only = std::env::var("NCNNC_LAYER").ok();
     let cases =
         read_cases(&folder, |layer| ops::operator(layer).is_some() && only.as_ref().is_none_or(|only| only == layer));
     let (mut checked, mut problems) = (0, Vec::new());
     for case in cases.iter().step_by(stride) {
-        let planned = plan_case(case, Mode::Strict, &Precision::of_all(format), &[]);
+        let planned = plan_case(case, Mode::Strict, stored, &[]);
         let Some(Planned { compiled: Compiled { plan, .. }, inputs }) = planned else { continue };
-        if !plan.formats.contains(&format) {
+        if !stored.shows_in(&plan) {
             continue;
         }
         let wanted = interpret(&plan, &inputs);
@@ -54,21 +53,79 @@ fn check(format: Format, stride: usize) {
             }
         }
     }
-    println!("{}: {} of {checked} runs equal the plan", format.text(), checked - problems.len());
+    println!("{stored:?}: {} of {checked} runs equal the plan", checked - problems.len());
     assert!(checked > 0 || only.is_some(), "no case was checked");
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
 fn kernels_equal_the_plan() {
-    check(Format::Word, 1);
+    check(Stored::default(), 1);
 }
 
 /// Strides that share no factor: between them they visit all kinds of contractions.
 #[test]
 fn kernels_with_narrow_constants_equal_the_plan() {
-    check(Format::F16, 5);
-    check(Format::Bf16, 7);
+    check(Stored::constants(Format::F16), 5);
+    check(Stored::constants(Format::Bf16), 7);
+}
+
+#[test]
+fn kernels_with_narrow_activations_equal_the_plan() {
+    check(Stored::activations(Format::F16), 2);
+    check(Stored { constants: Format::F16, activations: Format::Bf16 }, 3);
+}
+
+/// What is rounded when it is stored is read by Winograd's algorithm, packed for a product, added, and never held in slices.
+#[test]
+fn kernels_between_narrow_activations_equal_the_plan() {
+    let layer = |kind: &str, [from, to]: [&str; 2], [inputs, outputs, taps]: [usize; 3], rest: &str| {
+        format!("{kind} {to} 1 1 {from} {to} 0={outputs} 1={taps} 6={} {rest}", inputs * outputs * taps * taps)
+    };
+    let convolution = |blobs, sizes, rest| layer("Convolution", blobs, sizes, rest);
+    let cases = [
+        (
+            [20, 14, 14],
+            vec![
+                convolution(["in0", "a"], [20, 40, 3], "4=1 9=1"),
+                convolution(["a", "b"], [40, 40, 3], "4=1 5=1"),
+                "Split split 1 2 b c d".to_string(),
+                convolution(["c", "e"], [40, 40, 3], "4=1"),
+                "BinaryOp f 2 1 d e f 0=0".to_string(),
+                "ConvolutionDepthWise g 1 1 f g 0=40 1=3 3=2 4=1 6=360 7=40".to_string(),
+                convolution(["g", "out0"], [40, 7, 1], ""),
+            ],
+        ),
+        (
+            [640, 6, 6],
+            vec![
+                convolution(["in0", "a"], [640, 640, 1], "9=1"),
+                convolution(["a", "b"], [640, 72, 1], ""),
+                "Reshape rows 1 1 b rows 0=36 1=72".to_string(),
+                "Split split 1 2 rows c d".to_string(),
+                "MatMul e 2 1 c d e 0=1".to_string(),
+                "Softmax out0 1 1 e out0 0=1 1=1".to_string(),
+            ],
+        ),
+    ];
+    for (format, (shape, layers)) in [Format::F16, Format::Bf16].into_iter().flat_map(|f| cases.clone().map(|c| (f, c)))
+    {
+        let stored = Stored::activations(format);
+        let Planned { compiled: Compiled { plan, .. }, inputs } =
+            plan_layers_stored(&layers, &shape, Mode::Fast, stored);
+        let narrow = plan.formats.iter().filter(|of| **of == format).count();
+        assert!(narrow >= 3, "{plan}");
+        let wanted = interpret(&plan, &inputs);
+        for target in TARGETS {
+            let mut constants = Constants::default();
+            let mut program = schedule(&plan, target, &mut constants);
+            constants.finish([&mut program]);
+            let text = program.to_string();
+            let got = interpret_program(&program, &inputs);
+            assert_eq!(got[0], wanted[0].words, "{} on {}", format.text(), target.name);
+            assert!(!text.contains("slices"), "on {}: {text}", target.name);
+        }
+    }
 }
 
 /// Sums too long for the first-level cache are cut into slices: with and without a window, in planes whose tiles run from
@@ -113,7 +170,7 @@ fn no_constants_lead_kernels_astray() {
     let Some(folder) = shared("conformance/layers") else { return };
     let mut random = Random(1);
     for case in read_cases(&folder, |layer| ops::operator(layer).is_some()).iter().step_by(3) {
-        let planned = plan_case(case, Mode::Strict, &Precision::default(), TARGETS);
+        let planned = plan_case(case, Mode::Strict, Stored::default(), TARGETS);
         let Some(Planned { compiled, inputs }) = planned else { continue };
         for (_, mut program) in compiled.programs {
             program.constants = program.constants.iter().map(|_| random.word()).collect();

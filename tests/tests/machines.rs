@@ -2,14 +2,13 @@
 //! recorded hashes, which are those of the generated Rust. Needs the feature `objects`.
 
 use ncnnc_compiler::emit::object::VERIFIED;
-use ncnnc_compiler::format::Format;
 use ncnnc_compiler::plan::{Mode, Value};
 use ncnnc_targets::Target;
 use ncnnc_tests::generated::{Machine, shaped};
 use ncnnc_tests::hash::{hash_outputs, recorded};
 use ncnnc_tests::linked::{CommandLine, Link, Linked, Toolchain};
 use ncnnc_tests::networks::benchmark;
-use ncnnc_tests::planned::{Planned, plan_digits, plan_network};
+use ncnnc_tests::planned::{Planned, Stored, plan_digits, plan_network};
 use ncnnc_tests::shared::shared;
 use std::time::Instant;
 
@@ -109,10 +108,9 @@ const TINY: &str = "blazeface";
 /// Networks by the names they have in the table of hashes.
 type Networks = Vec<(String, Planned)>;
 
-/// The digits in every format, and networks of the benchmark where the shared data is there.
+/// The digits stored in every way, and networks of the benchmark where the shared data is there.
 fn networks(larger: &[&str], targets: &[&'static Target]) -> Networks {
-    let formats = [("digits", Format::Word), ("digits/f16", Format::F16), ("digits/bf16", Format::Bf16)];
-    let digits = formats.map(|(name, format)| (name.to_string(), plan_digits(format, targets)));
+    let digits = Stored::WAYS.map(|stored| (format!("digits{}", stored.suffix()), plan_digits(stored, targets)));
     let benchmark = shared("models/benchmark").map(|folder| benchmark(&folder)).unwrap_or_default();
     let chosen = benchmark.into_iter().filter(|network| larger.contains(&network.name.as_str()));
     let plan = |network| plan_network(&network, Mode::Fast, targets).expect("it is supported");

@@ -5,7 +5,6 @@
 //! work. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and
 //! for when the bits are meant to change.
 
-use ncnnc_compiler::format::Format;
 use ncnnc_compiler::plan::{Mode, Value, interpret};
 use ncnnc_targets::{Architecture, Target};
 use ncnnc_tests::compare::{Tolerance, compare};
@@ -13,7 +12,7 @@ use ncnnc_tests::generated::{Crate, Machine, Profile, Run, shaped};
 use ncnnc_tests::hash::{TABLE, hash_outputs, recorded};
 use ncnnc_tests::networks::{Network, benchmark, pretrained};
 use ncnnc_tests::npy::Tensor;
-use ncnnc_tests::planned::{Planned, named_outputs, plan_digits, plan_network};
+use ncnnc_tests::planned::{Planned, Stored, named_outputs, plan_digits, plan_network};
 use ncnnc_tests::shared::{shared, workspace};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -29,9 +28,9 @@ const BOTH_PROFILES: &[&str] = &["digits", "squeezenet"];
 /// Larger networks that are always compiled, in the dev profile: some whose code is built in some ten seconds. Those with
 /// many kinds of depthwise layers take minutes, most of them for portable code.
 const QUICK: &[&str] = &["mobilenet_ssd", "resnet18", "squeezenet_v1.1/cat"];
-/// By how much probabilities may differ from PyTorch's: both are computed in f32, in different orders; weights in half
-/// precision are off by up to 2^-12 of themselves, in bfloat16 by up to 2^-9.
-const DIGITS: [(Format, f64); 3] = [(Format::Word, 2e-6), (Format::F16, 1e-3), (Format::Bf16, 1e-2)];
+/// By how much probabilities may differ from PyTorch's, stored in each way: both are computed in f32, in different orders;
+/// what is stored in half precision is off by up to 2^-12 of itself, in bfloat16 by up to 2^-9.
+const DIGITS: [f64; Stored::WAYS.len()] = [2e-6, 1e-3, 1e-2, 1e-3, 1e-2];
 
 /// PyTorch's probabilities for the test's images.
 const PROBABILITIES: &str = "runtime/examples/digits/digits_test_pytorch_probs.npy";
@@ -51,15 +50,14 @@ impl Model {
         Ok(Self { name: network.name.clone(), planned, expected })
     }
 
-    /// The digits of the example with weights stored in a format, and the first of the test's images.
-    fn digits(format: Format, absolute: f64, targets: &[&'static Target]) -> Self {
-        let planned = plan_digits(format, targets);
+    /// The digits of the example stored so, and the first of the test's images.
+    fn digits(stored: Stored, absolute: f64, targets: &[&'static Target]) -> Self {
+        let planned = plan_digits(stored, targets);
         let probabilities = &Tensor::read(&workspace().join(PROBABILITIES)).values()[..10];
         let output = &planned.compiled.plan.graph.outputs[0];
         let expected = Tensor::from_values(&output.view.shape, probabilities);
         let expected = vec![(output.name.clone(), expected, Tolerance { absolute, relative: 0.0 })];
-        let stored = if format.is_narrow() { format!("/{}", format.text()) } else { String::new() };
-        Self { name: format!("digits{stored}"), planned, expected }
+        Self { name: format!("digits{}", stored.suffix()), planned, expected }
     }
 
     fn macs(&self) -> u64 {
@@ -188,8 +186,9 @@ fn check_all(networks: &[Network], machine: Machine) {
 }
 
 fn check_digits(machine: Machine) {
-    let model = |(format, tolerance)| Model::digits(format, tolerance, &machine.targets());
-    let problems: Vec<String> = DIGITS.into_iter().flat_map(|digits| check(&model(digits), machine)).collect();
+    let model = |(stored, tolerance)| Model::digits(stored, tolerance, &machine.targets());
+    let problems: Vec<String> =
+        Stored::WAYS.into_iter().zip(DIGITS).flat_map(|digits| check(&model(digits), machine)).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 

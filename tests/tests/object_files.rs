@@ -5,10 +5,9 @@ use ncnnc_compiler::compile::Options;
 use ncnnc_compiler::emit::object::{Network, Platform, VERIFIED, Weights};
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::plan::Mode;
-use ncnnc_compiler::precision::Precision;
 use ncnnc_tests::cases::read_cases;
 use ncnnc_tests::linked::network;
-use ncnnc_tests::planned::{Planned, plan_case, plan_digits, plan_files};
+use ncnnc_tests::planned::{Planned, Stored, plan_case, plan_digits, plan_files};
 use ncnnc_tests::shared::{shared, workspace};
 use object::{Architecture, BinaryFormat, Object, ObjectSection, ObjectSymbol, RelocationFlags, SectionKind};
 use std::collections::BTreeSet;
@@ -111,7 +110,7 @@ fn objects_need_nothing_and_have_nothing_to_write_to() {
     for machines in VERIFIED.chunk_by(|(a, _), (b, _)| a.split('-').next() == b.split('-').next()) {
         let platforms = || machines.iter().map(|(triple, _)| (*triple, Platform::new(triple).expect("a known triple")));
         let (_, first) = platforms().next().expect("a chunk has a machine");
-        let planned = plan_digits(Format::F16, first.targets());
+        let planned = plan_digits(Stored::constants(Format::F16), first.targets());
         for weights in [Weights::Included, Weights::External] {
             let network = network("digits", &planned, weights);
             for (triple, platform) in platforms() {
@@ -124,12 +123,12 @@ fn objects_need_nothing_and_have_nothing_to_write_to() {
 /// Networks whose headers have everything that headers can have, under their names.
 fn varied() -> Vec<(String, Planned, Weights)> {
     let targets = Platform::new("x86_64-unknown-linux-gnu").expect("a known triple").targets().to_vec();
-    let digits = |name: &str, weights| (name.to_string(), plan_digits(Format::Word, &targets), weights);
+    let digits = |name: &str, weights| (name.to_string(), plan_digits(Stored::default(), &targets), weights);
     let mut all = vec![digits("digits", Weights::Included), digits("digits_apart", Weights::External)];
     // The size of its output depends on the data.
     let Some(folder) = shared("conformance/layers") else { return all };
     let cases = read_cases(&folder, |layer| layer == "DetectionOutput");
-    let mut planned = cases.iter().filter_map(|case| plan_case(case, Mode::Fast, &Precision::default(), &targets));
+    let mut planned = cases.iter().filter_map(|case| plan_case(case, Mode::Fast, Stored::default(), &targets));
     all.push(("detections".to_string(), planned.next().expect("a case"), Weights::Included));
     all
 }

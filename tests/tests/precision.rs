@@ -1,10 +1,10 @@
-//! What users' choices of precision do: which constants are narrow, what is said of choices that make no sense, and what
-//! the digits lose.
+//! What users' choices of precision do: which constants and activations are narrow, what is said of choices that make no
+//! sense, and what the digits lose.
 
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
 use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::format::Format;
-use ncnnc_compiler::plan::interpret;
+use ncnnc_compiler::plan::{Plan, interpret, interpret_real};
 use ncnnc_compiler::precision::{Exception, Precision};
 use ncnnc_tests::npy::Tensor;
 use ncnnc_tests::shared::workspace;
@@ -35,6 +35,20 @@ ncnnc::include_model! {
     precision("convrelu_0", "linear*") = f32;
 }
 
+ncnnc::include_model! {
+    struct DigitsF16Activations = "../runtime/examples/digits/digits.fp32.param";
+    input in0: [1, 8, 8];
+    activations = f16;
+}
+
+ncnnc::include_model! {
+    struct DigitsBf16Activations = "../runtime/examples/digits/digits.fp32.param";
+    input in0: [1, 8, 8];
+    precision = f16;
+    activations = bf16;
+    activations("conv_8") = f32;
+}
+
 /// Two convolutions with batch norms behind, one that must not be narrow, and a product.
 const PARAM: &str = "7767517
 7 7
@@ -52,15 +66,29 @@ fn exceptions(list: &[(&str, Format)]) -> Vec<Exception> {
 }
 
 fn compiled(precision: Precision) -> Result<Compiled, String> {
+    compiled_with(&Options { precision, ..Options::default() })
+}
+
+fn compiled_with(options: &Options) -> Result<Compiled, String> {
     let weights = synth(PARAM, 1, 1.0);
     let (param, weights) = (File { path: "net", bytes: PARAM.as_bytes() }, File { path: "net", bytes: &weights });
     let text = |problems: Vec<Diagnostic>| problems.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n");
-    compile(param, weights, &Options { precision, ..Options::default() }, &[]).map_err(text)
+    compile(param, weights, options, &[]).map_err(text)
 }
 
 /// The constants that are narrow, with their formats.
 fn narrow(precision: Precision) -> Vec<String> {
-    let plan = compiled(precision).expect("it compiles").plan;
+    narrow_tensors(&compiled(precision).expect("it compiles").plan)
+}
+
+/// The activations that are narrow, with their formats.
+fn narrow_activations(activations: Precision, outputs: &[&str]) -> Vec<String> {
+    let outputs = outputs.iter().map(|blob| blob.to_string()).collect();
+    let options = Options { activations, outputs, ..Options::default() };
+    narrow_tensors(&compiled_with(&options).expect("it compiles").plan)
+}
+
+fn narrow_tensors(plan: &Plan) -> Vec<String> {
     let tensors = plan.graph.tensors.iter().zip(&plan.formats).filter(|(_, format)| format.is_narrow());
     tensors.map(|(tensor, format)| format!("{} {}", tensor.name, format.text())).collect()
 }
@@ -72,6 +100,65 @@ fn weights_are_narrow_and_nothing_else() {
     let bf16 = narrow(Precision::of_all(Format::Bf16));
     assert_eq!(bf16, ["masked.weight bf16", "fc.weight bf16", "first.weight.folded bf16"], "a mask forbids another");
     assert_eq!(narrow(Precision::default()), [] as [&str; 0]);
+}
+
+/// The blob `a` is never stored, as the norm is folded into the convolution; what the softmax needs stays inside it, and its
+/// result is the caller's.
+#[test]
+fn activations_are_narrow_where_they_stay_in_the_network() {
+    let all = Precision::of_all;
+    assert_eq!(narrow_activations(all(Format::F16), &[]), ["b f16", "d f16", "e f16"], "a mask forbids one");
+    assert_eq!(narrow_activations(all(Format::Bf16), &[]), ["b bf16", "c bf16", "e bf16"], "a mask forbids another");
+    assert_eq!(narrow_activations(all(Format::F16), &["d"]), ["b f16", "e f16"], "the caller gets another");
+    assert_eq!(narrow_activations(all(Format::Word), &[]), [] as [&str; 0]);
+    let list = [("norm", Format::F16), ("first", Format::Bf16), ("f?", Format::Bf16)];
+    let mixed = narrow_activations(Precision { all: Format::Word, exceptions: exceptions(&list) }, &[]);
+    assert_eq!(mixed, ["b f16", "e bf16"], "layers name the blobs that are their own");
+    let unknown = Options {
+        activations: Precision { all: Format::Word, exceptions: exceptions(&[("x", Format::F16)]) },
+        ..Options::default()
+    };
+    let refused = compiled_with(&unknown).err().expect("it is refused");
+    assert_eq!(refused, "error: no layer is called `x`");
+}
+
+#[test]
+fn plans_say_which_activations_are_rounded() {
+    let options = Options { activations: Precision::of_all(Format::F16), ..Options::default() };
+    let plan = compiled_with(&options).expect("it compiles").plan.to_string();
+    let stored: Vec<&str> = plan.lines().filter(|line| line.contains("stored")).collect();
+    assert_eq!(stored, ["    b stored in f16", "    d stored in f16", "    e stored in f16"]);
+}
+
+/// Every conversion that the format has: to nearest even, subnormal, infinite.
+#[test]
+fn interpreters_round_what_is_stored() {
+    let param =
+        "7767517\n3 3\nInput in0 0 1 in0 0=6\nCumulativeSum sums 1 1 in0 a 0=0\nCumulativeSum more 1 1 a out0 0=0\n";
+    let file = |bytes| File { path: "net", bytes };
+    let options = Options { activations: Precision::of_all(Format::F16), ..Options::default() };
+    let Ok(compiled) = compile(file(param.as_bytes()), file(&[]), &options, &[]) else { panic!("it compiles") };
+    let given = [2.0_f32.powi(-25) * 3.0, 0.0, 1.0, 2.0_f32.powi(-11), 65_000.0, -1e9];
+    let input = given.map(f32::to_bits).to_vec();
+    let mut sums = 0.0;
+    let stored = given.map(|value| {
+        sums += value;
+        f32::from_bits(Format::F16.round(f32::to_bits(sums)))
+    });
+    assert_eq!(
+        stored,
+        [2.0_f32.powi(-23), 2.0_f32.powi(-23), 1.0, 1.0 + 2.0_f32.powi(-10), 64_992.0, f32::NEG_INFINITY]
+    );
+    let (mut words, mut reals) = (0.0_f32, 0.0_f64);
+    let wanted = stored.map(|value| {
+        words += value;
+        reals += f64::from(value);
+        (words.to_bits(), reals)
+    });
+    let got = interpret(&compiled.plan, std::slice::from_ref(&input)).remove(0).words;
+    assert_eq!(got, wanted.map(|(words, _)| words));
+    let got = interpret_real(&compiled.plan, &[input]).remove(0).values;
+    assert_eq!(got, wanted.map(|(_, reals)| reals));
 }
 
 #[test]
@@ -172,11 +259,14 @@ fn judge(mut run: impl FnMut(&[f32; 64]) -> [f32; 10]) -> (usize, f32) {
 fn digits_keep_their_accuracy() {
     let (mut f32, mut f16, mut bf16, mut mixed) =
         (Digits::new(), DigitsF16::new(), DigitsBf16::new(), DigitsMixed::new());
+    let (mut half_activations, mut all_narrow) = (DigitsF16Activations::new(), DigitsBf16Activations::new());
     let results = [
         ("f32", 2e-6, judge(|image| *f32.run(image))),
         ("f16", 5e-3, judge(|image| *f16.run(image))),
         ("f16 but for two layers", 5e-3, judge(|image| *mixed.run(image))),
         ("bf16", 5e-2, judge(|image| *bf16.run(image))),
+        ("f32, activations f16", 5e-3, judge(|image| *half_activations.run(image))),
+        ("f16, activations bf16 but for one", 5e-2, judge(|image| *all_narrow.run(image))),
     ];
     let (_, _, (plain, _)) = results[0];
     for (name, bound, (right, worst)) in results {

@@ -15,7 +15,7 @@ const GARBAGE: u32 = 0x7fc0_dead;
 
 /// Runs the kernel of a routine on what it reads; gives the shape and elements of the first tensor it writes.
 fn run_kernel(graph: &Graph, routine: &Routine, reads: &[Vec<u32>]) -> Value {
-    let kernel = routine::kernel(graph, routine, 8);
+    let kernel = routine::kernel(&Plan::new(graph.clone(), Mode::Strict), routine, 8);
     let mut buffers = reads.to_vec();
     buffers.extend(kernel.buffers[reads.len()..].iter().map(|buffer| vec![GARBAGE; buffer.words()]));
     interpret_kernel(&kernel, &mut buffers);

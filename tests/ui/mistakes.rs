@@ -11,6 +11,8 @@ mod calls {
         input in0: [];
         input in1: [3, two];
         precision = half;
+        activations = f8;
+        activations("fc*") = auto;
         precision("fc*") = auto;
         precision("fc") = int8;
         max_error = none;

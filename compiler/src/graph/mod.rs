@@ -50,6 +50,8 @@ pub struct Tensor {
     pub element: Element,
     /// Where the values come from.
     pub source: Source,
+    /// The layer that it is an output of; none for what the caller gives, constants, and what stays inside a layer.
+    pub layer: Option<String>,
 }
 
 impl Tensor {
@@ -154,7 +156,7 @@ impl Graph {
             unique = format!("{name}.{copy}");
             copy += 1;
         }
-        self.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source });
+        self.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source, layer: None });
         TensorId(self.tensors.len() - 1)
     }
 

@@ -148,7 +148,7 @@ impl Lowering<'_> {
         }
         self.names.insert(name.to_string(), copies);
         self.names.entry(unique.clone()).or_insert(0);
-        self.graph.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source });
+        self.graph.tensors.push(Tensor { name: unique, shape: shape.to_vec(), element, source, layer: None });
         self.graph.view(TensorId(self.graph.tensors.len() - 1))
     }
 
@@ -170,6 +170,16 @@ impl Lowering<'_> {
         let parallel = axes(&to.shape);
         let write = to.elementwise();
         self.nest(Nest { name: String::new(), parallel, reduction: None, reads, store: value, write });
+    }
+
+    /// Marks the outputs that the layer has made, rather than found: those among the tensors from `first` on.
+    fn claim_outputs(&mut self, first: usize) {
+        for view in self.outputs.iter().flatten().filter(|view| view.tensor.0 >= first) {
+            let tensor = &mut self.graph.tensors[view.tensor.0];
+            if tensor.source == Source::Computed {
+                tensor.layer = Some(self.layer.name.clone());
+            }
+        }
     }
 
     /// Refuses what the layer has added when it is absurdly large; `sizes` are the numbers of tensors and operations
@@ -303,6 +313,7 @@ pub fn lower_with(
         let lowered = lowered.and_then(|()| lowering.check_sizes(sizes, &mut elements));
         match lowered {
             Ok(()) => {
+                lowering.claim_outputs(sizes.0);
                 for (id, view) in layer.outputs.iter().zip(lowering.outputs) {
                     values[id.0] = view;
                 }

@@ -2,6 +2,7 @@
 //! bounds of their errors are in `bounded`.)
 
 use crate::expression::{Expression, Node};
+use crate::format::Format;
 use crate::function::Function;
 use crate::graph::{Element, Nest};
 use crate::instruction::Instruction;
@@ -20,6 +21,9 @@ pub trait Arithmetic: Copy + Sync {
 
     /// The word that a value is stored as.
     fn word(value: Self::Value, element: Element) -> u32;
+
+    /// What is read back after a value has been stored as an element of this format.
+    fn stored(value: Self::Value, format: Format) -> Self::Value;
 
     /// A real number as near as stored words come to it.
     fn rounded(value: f64) -> Self::Value;
@@ -62,6 +66,10 @@ impl Arithmetic for Words {
 
     fn word(value: u32, _: Element) -> u32 {
         value
+    }
+
+    fn stored(value: u32, format: Format) -> u32 {
+        format.round(value)
     }
 
     fn rounded(value: f64) -> u32 {
@@ -122,6 +130,11 @@ impl Arithmetic for Reals {
             Element::F32 => (value as f32).to_bits(),
             Element::I32 => (value as i32).cast_unsigned(),
         }
+    }
+
+    // Words are the reference's own numbers, as exact as doubles are.
+    fn stored(value: f64, format: Format) -> f64 {
+        if format.is_narrow() { format.nearest(value) } else { value }
     }
 
     fn rounded(value: f64) -> f64 {

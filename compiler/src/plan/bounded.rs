@@ -8,6 +8,7 @@
 
 use super::arithmetic::{Arithmetic, Reals};
 use crate::expression::Expression;
+use crate::format::Format;
 use crate::function::Function;
 use crate::graph::{Element, Nest};
 use crate::instruction::Instruction;
@@ -75,6 +76,16 @@ impl Arithmetic for Bounds {
 
     fn word(value: Bounded, element: Element) -> u32 {
         Reals::word(value.value, element)
+    }
+
+    fn stored(value: Bounded, format: Format) -> Bounded {
+        let furthest = value.value.abs() + value.error;
+        let own = match (format.is_narrow(), furthest > format.largest()) {
+            (false, _) => 0.0,
+            (true, true) => f64::INFINITY,
+            (true, false) => format.step(furthest) / 2.0,
+        };
+        Bounded { error: value.error + own, ..value }
     }
 
     fn rounded(value: f64) -> Bounded {
@@ -200,6 +211,15 @@ mod tests {
         assert_eq!(select(near(1.0, 1.0)), near(5.0, 2.5));
         assert_eq!(Bounds::apply(Instruction::Floor, &[near(2.9, 0.2)]), near(2.0, 1.0));
         assert_eq!(Bounds::apply(Instruction::Divide, &[near(1.0, 0.0), near(0.1, 0.2)]).error, f64::INFINITY);
+    }
+
+    #[test]
+    fn storing_adds_half_a_step() {
+        let stored = |value, format| Bounds::stored(near(value, 0.25), format);
+        assert_eq!(stored(4.0, Format::F16), near(4.0, 0.25 + 1.0 / 512.0));
+        assert_eq!(stored(3.0, Format::Bf16), near(3.0, 0.25 + 1.0 / 128.0));
+        assert_eq!(stored(3.0, Format::Word), near(3.0, 0.25));
+        assert_eq!(stored(65504.0, Format::F16).error, f64::INFINITY);
     }
 
     #[test]

@@ -121,17 +121,26 @@ impl<'a, A: Arithmetic> Interpreter<'a, A> {
                     }
                     Numerics::Direct(order) => nest::run(graph, nest, order, buffer, &mut target),
                 }
-                self.set(nest.write.tensor, target);
+                self.store(nest.write.tensor, target);
             }
             Operation::Routine(routine) => {
                 let reads: Vec<Vec<A::Value>> = routine.reads.iter().map(|view| self.values(view.tensor)).collect();
                 let written = routines::run::<A>(graph, routine, self.functions, &reads);
                 for (tensor, values) in routine.writes.iter().zip(written) {
                     assert_eq!(values.len(), graph.tensor(*tensor).elements(), "{}", routine.name);
-                    self.set(*tensor, values);
+                    self.store(*tensor, values);
                 }
             }
         }
+    }
+
+    /// Keeps what an operation has computed as the tensor's format holds it.
+    fn store(&mut self, tensor: TensorId, mut values: Vec<A::Value>) {
+        let format = self.plan.formats[tensor.0];
+        if format.is_narrow() {
+            values.iter_mut().for_each(|value| *value = A::stored(*value, format));
+        }
+        self.set(tensor, values);
     }
 
     /// An output's extents, as they turned out, and its elements.

@@ -23,11 +23,10 @@ pub use bounded::{Bounded, Bounds};
 pub use interpret::{Interpreter, RealValue, Value, interpret, interpret_real, interpret_with};
 
 pub use crate::mode::Mode;
-pub use storage::{Overflow, storable};
+pub use storage::{Formats, Overflow, storable};
 
 use crate::format::Format;
-use crate::graph::{Combine, Graph, Operation, Reduction};
-use std::collections::HashMap;
+use crate::graph::{Combine, Graph, Operation, Reduction, TensorId};
 use winograd::Winograd;
 
 /// Channels of one block of a contraction's chain. Activations are laid out in blocks of 16 channels on every target
@@ -73,7 +72,8 @@ pub struct Plan {
     pub graph: Graph,
     /// How, for each operation of the graph.
     pub numerics: Vec<Numerics>,
-    /// How the elements of each tensor of the graph are stored. A constant holds only what its format can.
+    /// How the elements of each tensor of the graph are stored. A constant holds only what its format can; what is computed
+    /// is rounded when it is stored.
     pub formats: Vec<Format>,
     /// What the formats of constants have no room for.
     pub overflows: Vec<Overflow>,
@@ -84,17 +84,23 @@ pub struct Plan {
 impl Plan {
     /// Fixes the numerics of a graph, everything being stored in words.
     pub fn new(graph: Graph, mode: Mode) -> Self {
-        Self::with_storage(graph, mode, &HashMap::new())
+        Self::with_storage(graph, mode, &Formats::default())
     }
 
-    /// Fixes the numerics of a graph; `layers` has by name the format for the constants that a layer multiplies by. They
-    /// are rounded here, once, after whatever has been folded into them.
-    pub fn with_storage(mut graph: Graph, mode: Mode, layers: &HashMap<String, Format>) -> Self {
+    /// Fixes the numerics of a graph whose layers store so. Constants are rounded here, once, after whatever has been folded
+    /// into them.
+    pub fn with_storage(mut graph: Graph, mode: Mode, layers: &Formats) -> Self {
         let (formats, overflows) = storage::store(&mut graph, layers);
         let numerics = graph.operations.iter().map(|operation| choose(&graph, &formats, operation, mode)).collect();
         let plan = Self { graph, numerics, formats, overflows, mode };
         plan.verify();
         plan
+    }
+
+    /// Whether a constant, or something that is computed, is stored narrow.
+    pub fn stores_narrow(&self, constant: bool) -> bool {
+        let tensors = (0..self.formats.len()).map(TensorId).filter(|id| self.formats[id.0].is_narrow());
+        tensors.into_iter().any(|id| self.graph.constant(id).is_some() == constant)
     }
 
     /// The same plan with every convolution by its direct sum; nothing where all are.
@@ -108,9 +114,10 @@ impl Plan {
     }
 }
 
-/// The numerics of an operation that the mode allows. What is stored narrow is multiplied as it is stored.
+/// The numerics of an operation that the mode allows. Constants that are stored narrow are multiplied as they are stored.
 fn choose(graph: &Graph, formats: &[Format], operation: &Operation, mode: Mode) -> Numerics {
-    let narrow = operation.reads().iter().any(|tensor| formats[tensor.0].is_narrow());
+    let narrow = |tensor: &TensorId| graph.constant(*tensor).is_some() && formats[tensor.0].is_narrow();
+    let narrow = operation.reads().iter().any(narrow);
     let algorithm = match (mode.max(graph.mode_of(operation.name())), operation) {
         (Mode::Fast, Operation::Nest(nest)) if !narrow => Winograd::choose(graph, nest),
         (Mode::Fast | Mode::Strict | Mode::Compensated, _) => None,

@@ -11,6 +11,12 @@ impl Display for Plan {
         f.write_str(&self.graph.sources_text(|tensor| self.formats[tensor.0]))?;
         for (operation, numerics) in self.graph.operations.iter().zip(&self.numerics) {
             f.write_str(&self.graph.operation_text(operation))?;
+            for tensor in operation.writes() {
+                let (name, format) = (&self.graph.tensor(tensor).name, self.formats[tensor.0]);
+                if format.is_narrow() {
+                    writeln!(f, "    {name} stored in {}", format.text())?;
+                }
+            }
             match self.graph.mode_of(operation.name()) {
                 Mode::Compensated => writeln!(f, "    compensated: what rounding takes is kept to the end")?,
                 Mode::Fast | Mode::Strict => {}

@@ -1,9 +1,21 @@
 //! Which tensors are stored in which format, and the constants as they are after that.
+//!
+//! What is computed is stored narrow where it is an output of a layer that keeps it so, and stays in the network: what the
+//! caller gets is words, and so is what stays inside a layer, such as a mean or a sum of exponentials.
 
 use crate::expression::Node;
 use crate::format::Format;
-use crate::graph::{Combine, Element, Graph, Nest, Operation, Source, TensorId};
-use std::collections::{BTreeMap, HashMap};
+use crate::graph::{Combine, Element, Graph, Nest, Operation, Routine, RoutineKind, Source, Tensor, TensorId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The formats in which layers store, by their names; words for those that are not named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Formats {
+    /// For the constants that a layer multiplies by.
+    pub constants: HashMap<String, Format>,
+    /// For its outputs, where they stay in the network.
+    pub activations: HashMap<String, Format>,
+}
 
 /// Numbers of a constant that its format has no room for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,16 +28,16 @@ pub struct Overflow {
     pub numbers: usize,
 }
 
-/// Rounds the constants that layers multiply by to the formats chosen for the layers, words where none is; gives every
-/// tensor's format, and what overflowed.
+/// Rounds the constants that layers multiply by to the formats chosen for the layers; gives every tensor's format, and what
+/// overflowed.
 ///
 /// Narrow are the constant factors of contractions: they are nearly all of a network's bytes, and each is used once for
 /// many elements. What is added, scaled with or looked up stays as it is, and so does a constant that layers with
 /// different choices share, or that is seen outside: by a routine, by a user's function or as an output.
-pub(super) fn store(graph: &mut Graph, layers: &HashMap<String, Format>) -> (Vec<Format>, Vec<Overflow>) {
-    let mut formats = vec![Format::Word; graph.tensors.len()];
+pub(super) fn store(graph: &mut Graph, layers: &Formats) -> (Vec<Format>, Vec<Overflow>) {
+    let mut formats = activations(graph, &layers.activations);
     let mut overflows = Vec::new();
-    for (tensor, layer, format) in chosen(graph, layers) {
+    for (tensor, layer, format) in chosen(graph, &layers.constants) {
         formats[tensor.0] = format;
         let Source::Constant(words) = &mut graph.tensors[tensor.0].source else {
             unreachable!("only constants are chosen")
@@ -39,6 +51,30 @@ pub(super) fn store(graph: &mut Graph, layers: &HashMap<String, Format>) -> (Vec
         }
     }
     (formats, overflows)
+}
+
+/// The formats of all tensors while the constants are words.
+fn activations(graph: &Graph, layers: &HashMap<String, Format>) -> Vec<Format> {
+    let words = kept_in_words(graph);
+    let format = |(at, tensor): (usize, &Tensor)| {
+        let chosen = tensor.layer.as_ref().and_then(|layer| layers.get(layer));
+        let floats = tensor.element == Element::F32 && !words.contains(&TensorId(at));
+        chosen.copied().filter(|_| floats).unwrap_or_default()
+    };
+    graph.tensors.iter().enumerate().map(format).collect()
+}
+
+/// What is seen outside, by the caller or by functions of the user's, and detections, which hold the numbers of classes.
+fn kept_in_words(graph: &Graph) -> BTreeSet<TensorId> {
+    let routine = |operation: &Operation| match operation {
+        Operation::Nest(_) => Vec::new(),
+        Operation::Routine(Routine { kind: RoutineKind::Crop(_), .. }) => Vec::new(),
+        Operation::Routine(Routine { kind: RoutineKind::Detections(_), .. }) => operation.writes(),
+        Operation::Routine(Routine { kind: RoutineKind::Custom(_), .. }) => {
+            operation.reads().into_iter().chain(operation.writes()).collect()
+        }
+    };
+    graph.operations.iter().flat_map(routine).chain(graph.outputs.iter().map(|output| output.view.tensor)).collect()
 }
 
 /// The constants to be stored narrow, with a layer that multiplies by each, in the order of the tensors.

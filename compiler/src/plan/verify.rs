@@ -2,7 +2,7 @@
 
 use super::winograd::Window;
 use super::{Mode, Numerics, Order, Plan};
-use crate::graph::{Combine, Graph, Operation, Source};
+use crate::graph::{Combine, Element, Graph, Operation, Source};
 
 impl Plan {
     /// Panics with a description when the plan or its graph breaks a rule.
@@ -11,9 +11,19 @@ impl Plan {
         assert_eq!(self.numerics.len(), self.graph.operations.len(), "numerics for every operation");
         assert_eq!(self.formats.len(), self.graph.tensors.len(), "a format for every tensor");
         for (tensor, format) in self.graph.tensors.iter().zip(&self.formats).filter(|(_, format)| format.is_narrow()) {
-            let Source::Constant(words) = &tensor.source else { panic!("{}: only constants are narrow", tensor.name) };
-            let kept = words.iter().all(|word| format.round(*word) == *word || f32::from_bits(*word).is_nan());
-            assert!(kept, "{}: a constant that has not been rounded", tensor.name);
+            let name = &tensor.name;
+            assert_eq!(tensor.element, Element::F32, "{name}: integers are words");
+            match &tensor.source {
+                Source::Input => panic!("{name}: what the caller gives is words"),
+                Source::Constant(words) => {
+                    let kept = words.iter().all(|word| format.round(*word) == *word || f32::from_bits(*word).is_nan());
+                    assert!(kept, "{name}: a constant that has not been rounded");
+                }
+                Source::Computed => assert!(tensor.layer.is_some(), "{name}: what stays inside a layer is words"),
+            }
+        }
+        for output in &self.graph.outputs {
+            assert!(!self.formats[output.view.tensor.0].is_narrow(), "{}: what the caller gets is words", output.name);
         }
         for (operation, numerics) in self.graph.operations.iter().zip(&self.numerics) {
             verify_numerics(&self.graph, operation, *numerics);

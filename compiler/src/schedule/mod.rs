@@ -30,7 +30,7 @@ use constants::Key;
 use forms::Forms;
 use generic::tasks_text;
 use ncnnc_targets::Target;
-use place::{Form, Home, Layout};
+use place::{BLOCK, Form, Home, Layout};
 use ports::{direct_outputs, ports};
 use std::collections::HashMap;
 
@@ -107,12 +107,18 @@ impl Scheduler<'_> {
         matches!(self.graph().tensor(tensor).source, Source::Constant(_))
     }
 
-    /// How the elements of a home are stored: constants as planned, what is made of them at run time in words.
+    /// How the elements of a home are stored: as planned, but what is made of constants at run time in words.
     fn format(&self, home: Home) -> Format {
         match home.form {
-            Form::Dense => self.plan.formats[home.tensor.0],
-            Form::Planes | Form::Blocks => Format::Word,
+            Form::Planes | Form::Blocks if self.is_constant(home.tensor) => Format::Word,
+            Form::Dense | Form::Planes | Form::Blocks => self.plan.formats[home.tensor.0],
         }
+    }
+
+    /// Room in the arena for so many elements, in whole lines.
+    fn new_place(&mut self, format: Format, elements: usize) -> Location {
+        self.places.push(format.words(elements).next_multiple_of(BLOCK));
+        Location::Arena(self.places.len() - 1)
     }
 
     /// Elements of a home.
@@ -163,8 +169,7 @@ impl Scheduler<'_> {
         }
         let layout = self.forms.layout(home);
         let shape = self.graph().tensor(home.tensor).shape.clone();
-        self.places.push(layout.words(&shape));
-        let location = Location::Arena(self.places.len() - 1);
+        let location = self.new_place(self.format(home), layout.words(&shape));
         self.homes.insert(home, location);
         if layout.halo != place::Halo::default() {
             self.clear_halo(home, layout, &shape, location);
@@ -175,7 +180,7 @@ impl Scheduler<'_> {
         let name = &self.graph().tensor(home.tensor).name;
         let planes = shape[0].div_ceil(layout.block());
         let mut builder = Builder::new(format!("clear_halo_{name}"), self.target.lanes, planes);
-        let buffer = builder.output("planes", layout.words(shape));
+        let buffer = builder.output_in(self.format(home), "planes", layout.words(shape));
         place::clear_halo(&mut builder, buffer, layout, shape);
         let how = format!("{}; writes {name} {layout}", tasks_text(planes, "c"));
         self.step(format!("zeros around {name}"), how, builder.finish(), vec![location]);

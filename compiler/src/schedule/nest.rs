@@ -219,7 +219,8 @@ impl Scheduler<'_> {
                     let position = place.position.along(contraction.channel, &extents(nest));
                     let elements = position.last_word().next_multiple_of(place::BLOCK);
                     let location = Some(self.pack_at_run_time(nest, place, &position, elements));
-                    *place = Place { held: Held::Packed, location, elements, position, ..place.clone() };
+                    let (held, format) = (Held::Packed, Format::Word);
+                    *place = Place { held, location, elements, format, position, ..place.clone() };
                 }
                 (false, _) => {}
             }
@@ -229,7 +230,8 @@ impl Scheduler<'_> {
         let registers = loops.sum.as_ref().map_or(1, |(sum, _)| sum.parts(Type::Vector));
         let padded = loops.padded == Some(contraction.channel);
         for part in parts(contraction, &loops.extents, padded, registers, self.target) {
-            let mut tiling = Tiling { loops: loops.clone(), contraction, part, target: self.target };
+            let mut tiling =
+                Tiling { loops: loops.clone(), contraction, part, stored: write.format, target: self.target };
             let mut builder = Builder::new(kernel_name(&nest.name), lanes, tiling.tasks(lanes));
             let buffers = self.buffers(&mut builder, &mut tiling.loops, &places, &write);
             let mut frame = Frame::new(builder, loops.extents.len());
@@ -241,8 +243,7 @@ impl Scheduler<'_> {
 
     /// Adds a step that packs a factor that is computed.
     fn pack_at_run_time(&mut self, nest: &Nest, from: &Place, packed: &Position, elements: usize) -> Location {
-        self.places.push(elements);
-        let location = Location::Arena(self.places.len() - 1);
+        let location = self.new_place(Format::Word, elements);
         let moves = |axis: usize| from.position.depends_on(axis) || packed.depends_on(axis);
         let extents: Vec<usize> =
             extents(nest).iter().enumerate().map(|(axis, extent)| if moves(axis) { *extent } else { 1 }).collect();

@@ -8,11 +8,12 @@ mod crop;
 mod detections;
 mod scalars;
 
-use super::place::{BLOCK, Form, Home};
+use super::place::{Form, Home};
 use super::{Draft, Location, Scheduler, kernel_name};
 use crate::format::Format;
-use crate::graph::{Graph, Routine, RoutineKind};
+use crate::graph::{Graph, Routine, RoutineKind, TensorId};
 use crate::kernel::{Buffer, BufferId, Builder, Callee, Custom, Kernel};
+use crate::plan::Plan;
 
 impl Scheduler<'_> {
     /// Adds the step that carries out a routine.
@@ -32,10 +33,9 @@ impl Scheduler<'_> {
             self.steps.push(Draft { name: routine.name.clone(), how, callee, arguments });
             return;
         }
-        let kernel = kernel(self.graph(), routine, self.target.lanes);
+        let kernel = kernel(self.plan, routine, self.target.lanes);
         for own in &kernel.buffers[arguments.len()..] {
-            self.places.push(own.words().next_multiple_of(BLOCK));
-            arguments.push(Location::Arena(self.places.len() - 1));
+            arguments.push(self.new_place(own.format, own.elements));
         }
         let how = format!("one word at a time; {operands}");
         self.step(routine.name.clone(), how, kernel, arguments);
@@ -54,24 +54,16 @@ fn custom(graph: &Graph, routine: &Routine, function: usize) -> Custom {
 }
 
 /// The kernel that carries out a routine, unless a user's function does. Buffers beyond what the routine reads and writes are its own memory.
-pub fn kernel(graph: &Graph, routine: &Routine, lanes: usize) -> Kernel {
+pub fn kernel(plan: &Plan, routine: &Routine, lanes: usize) -> Kernel {
     let mut b = Builder::new(kernel_name(&routine.name), lanes, 1);
-    let reads: Vec<BufferId> = routine
-        .reads
-        .iter()
-        .map(|view| {
-            let tensor = graph.tensor(view.tensor);
-            b.input(&kernel_name(&tensor.name), tensor.elements())
-        })
-        .collect();
-    let writes: Vec<BufferId> = routine
-        .writes
-        .iter()
-        .map(|id| {
-            let tensor = graph.tensor(*id);
-            b.output(&kernel_name(&tensor.name), tensor.elements())
-        })
-        .collect();
+    let buffer = |id: TensorId| {
+        let tensor = plan.graph.tensor(id);
+        (plan.formats[id.0], kernel_name(&tensor.name), tensor.elements())
+    };
+    let reads = routine.reads.iter().map(|view| buffer(view.tensor));
+    let reads: Vec<BufferId> = reads.map(|(format, name, elements)| b.input_in(format, &name, elements)).collect();
+    let writes = routine.writes.iter().map(|id| buffer(*id));
+    let writes: Vec<BufferId> = writes.map(|(format, name, elements)| b.output_in(format, &name, elements)).collect();
     match &routine.kind {
         RoutineKind::Detections(kind) => {
             let labels = routine.reads[3].elements();

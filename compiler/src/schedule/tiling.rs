@@ -7,6 +7,7 @@ use super::parts::{Along, Part, Plane, tiles};
 use super::place::BLOCK;
 use super::sums::{set, values};
 use crate::expression::Node;
+use crate::format::Format;
 use crate::instruction::Instruction;
 use crate::kernel::{Address, Op, Type, ValueId, VariableId};
 use crate::plan::Order;
@@ -49,6 +50,8 @@ pub struct Tiling<'n> {
     pub contraction: &'n Contraction,
     /// Which channels.
     pub part: Part,
+    /// How what is written is stored.
+    pub stored: Format,
     /// What runs it.
     pub target: &'n Target,
 }
@@ -193,8 +196,8 @@ impl Tiling<'_> {
         let (channels, taps) = loops.extents[loops.parallel..].split_first().expect("a contraction has a reduction");
         let tiles = Plane::of(contraction, &loops.extents).tiles(part.along);
         let tiles: usize = tiles.into_iter().map(|(_, count)| count).sum();
-        // The output has room for one word of a sum.
-        let waits = loops.sum.as_ref().is_some_and(|(sum, _)| sum.words() == 1);
+        // The output has room for one word of a sum, where it doesn't round.
+        let waits = loops.sum.as_ref().is_some_and(|(sum, _)| sum.words() == 1) && !self.stored.is_narrow();
         let can = waits && self.channels_are_tasks(lanes) && whole && loops.writes_vectors(contraction.channel);
         if !can || tiles < WORTH_SLICING || channels % BLOCK != 0 {
             return 1;

@@ -205,8 +205,7 @@ impl Scheduler<'_> {
     /// Adds the step that transforms the input; where it puts the tiles.
     fn transform_input(&mut self, nest: &Nest, tiles: &Tiles, from: &Place) -> Place {
         let words = tiles.transformed_words();
-        self.places.push(words);
-        let location = Some(Location::Arena(self.places.len() - 1));
+        let location = Some(self.new_place(Format::Word, words));
         let position = tiles.transformed();
         let to = transformed(from, location, words, position);
         let home = Home { tensor: nest.reads[tiles.window.activation].tensor, form: Form::Blocks };
@@ -236,11 +235,11 @@ impl Scheduler<'_> {
     /// Makes room for the sums of a part.
     fn sums(&mut self, tiles: &Tiles, part: &Part, sums: &Sums) -> Place {
         let elements = sums.tasks * sums.task;
-        self.places.push(elements);
+        let location = Some(self.new_place(Format::Word, elements));
         Place {
             name: "sums".to_string(),
             held: Held::As(Layout::DENSE),
-            location: Some(Location::Arena(self.places.len() - 1)),
+            location,
             elements,
             format: Format::Word,
             position: sums.position(tiles, part, self.target.lanes),
@@ -278,7 +277,8 @@ impl Scheduler<'_> {
             };
             let products = products();
             let along = if sums.by_channels { "oc" } else { "y" };
-            let tiling = Tiling { loops: product, contraction: &products, part, target: self.target };
+            let (stored, target) = (scratch.format, self.target);
+            let tiling = Tiling { loops: product, contraction: &products, part, stored, target };
             let how = tiling.tile_text(lanes, &["oc", "y", "value", "tile", "ic"]);
             let mut frame = Frame::new(builder, 0);
             Multiplication { tiles, sums: &sums, tiling: &tiling, store: &store }.emit(&mut frame);

@@ -1,7 +1,8 @@
 //! The verdict on a measurement, and what to do about it.
 
-use super::report::{Advice, CauseKind, Contender, Distance, LayerReport, OutputReport, Report};
+use super::report::{Advice, CauseKind, Contender, Distance, LayerReport, NarrowOutput, OutputReport, Report};
 use crate::budget::{Budget, OutputError};
+use crate::format::Format;
 
 /// A cause is named when switching it off moves the outputs by this share of the error in question: the causes add up by
 /// their largest parts, not exactly.
@@ -175,12 +176,29 @@ fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
     }
     let storage = cause(report, CauseKind::ConstantStorage).unwrap_or(0.0);
     if storage > worst.own * NAMED && worst.own > 0.0 {
-        for layer in most_narrowed(report) {
+        for layer in least_exact(report, |layer| layer.stored_in_plan.is_some()) {
             let name = &layer.layers[0];
             let format = layer.stored_in_plan.as_deref().unwrap_or_default();
             let snr = layer.local.snr_db.unwrap_or_default();
             let reason = format!("`{name}` loses the most by its constants in {format}: {snr:.0} dB alone");
             let (line, command) = (format!("precision({name:?}) = f32;"), format!("--precision {name}=f32"));
+            add(reason, Some(&line), Some(&command));
+        }
+    }
+    for output in overflowing(report) {
+        let NarrowOutput { name, layer, .. } = output;
+        let reason = format!("`{name}` has values that f16 has no room for, which become infinite");
+        let (line, command) = (format!("activations({layer:?}) = bf16;"), format!("--activations {layer}=bf16"));
+        add(reason, Some(&line), Some(&command));
+    }
+    let storage = cause(report, CauseKind::ActivationStorage).unwrap_or(0.0);
+    if storage > worst.own * NAMED && worst.own > 0.0 {
+        let rounded = |layer: &LayerReport| !layer.narrow_outputs.is_empty();
+        for row in least_exact(report, rounded) {
+            let NarrowOutput { name, layer, format } = &row.narrow_outputs[0];
+            let snr = row.local.snr_db.unwrap_or_default();
+            let reason = format!("`{name}` loses the most by being stored in {format}: {snr:.0} dB alone");
+            let (line, command) = (format!("activations({layer:?}) = f32;"), format!("--activations {layer}=f32"));
             add(reason, Some(&line), Some(&command));
         }
     }
@@ -203,10 +221,17 @@ fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
     advice
 }
 
-/// The layers with narrow constants whose own results are the least exact, worst first.
-fn most_narrowed(report: &Report) -> Vec<&LayerReport> {
+/// What is stored in f16 and has values beyond it.
+fn overflowing(report: &Report) -> impl Iterator<Item = &NarrowOutput> {
+    let beyond = |layer: &&LayerReport| layer.activations_in_f16.headroom.is_some_and(|room| room < 1.0);
+    let outputs = report.layers.iter().filter(beyond).flat_map(|layer| &layer.narrow_outputs);
+    outputs.filter(|output| output.format == Format::F16.text())
+}
+
+/// Of some layers, those whose own results are the least exact, worst first.
+fn least_exact(report: &Report, of: impl Fn(&LayerReport) -> bool) -> Vec<&LayerReport> {
     let mut layers: Vec<&LayerReport> =
-        report.layers.iter().filter(|layer| layer.stored_in_plan.is_some() && layer.local.snr_db.is_some()).collect();
+        report.layers.iter().filter(|layer| of(layer) && layer.local.snr_db.is_some()).collect();
     layers.sort_by(|a, b| a.local.snr_db.unwrap_or_default().total_cmp(&b.local.snr_db.unwrap_or_default()));
     layers.truncate(MOST_LAYERS);
     layers

@@ -4,6 +4,7 @@ use super::figures::Errors;
 use super::report::{Cause, CauseKind};
 use super::samples::Random;
 use super::subject::Subject;
+use crate::format::Format;
 use crate::graph::TensorId;
 use crate::ncnn::Storage;
 use crate::plan::{Interpreter, Plan, Reals, interpret, interpret_real};
@@ -30,7 +31,8 @@ enum Off {
     Drawn(Vec<(TensorId, Vec<f64>)>),
     /// The plan in double precision.
     Real,
-    /// Another plan: without passes that change bits, with direct sums, or with constants stored as they are.
+    /// Another plan: without passes that change bits, with direct sums, or with constants or outputs of layers stored as they
+    /// are.
     Plan(Plan),
 }
 
@@ -53,6 +55,10 @@ impl Switch {
         if let Some(plan) = &subject.unnarrowed {
             let how = "the plan of `precision = f32`";
             switches.push(Self::new(CauseKind::ConstantStorage, how, Off::Plan(plan.clone())));
+        }
+        if let Some(plan) = &subject.unrounded {
+            let how = "the plan of `activations = f32`";
+            switches.push(Self::new(CauseKind::ActivationStorage, how, Off::Plan(plan.clone())));
         }
         let narrow = subject.weights(|facts| matches!(facts.storage, Some(Storage::F16 | Storage::Bf16)));
         if subject.original.is_some() {
@@ -116,15 +122,8 @@ fn drawn(subject: &Subject, constants: &[TensorId]) -> Vec<(TensorId, Vec<f64>)>
     let graph = &subject.definition.graph;
     let mut draw = |word: &u32| {
         let value = f64::from(f32::from_bits(*word));
-        value + (random.uniform() - 0.5) * step(value)
+        value + (random.uniform() - 0.5) * Format::F16.step(value)
     };
     let words = |id: TensorId| graph.constant(id).map_or(&[] as &[u32], |words| words);
     constants.iter().map(|id| (*id, words(*id).iter().map(&mut draw).collect())).collect()
-}
-
-/// The distance between neighbouring f16 numbers at a value.
-fn step(value: f64) -> f64 {
-    const SMALLEST_NORMAL: f64 = 1.0 / 16384.0;
-    const PRECISION: i32 = 10;
-    2.0_f64.powi(value.abs().max(SMALLEST_NORMAL).log2().floor() as i32 - PRECISION)
 }

@@ -180,11 +180,11 @@ fn layers(report: &Report) -> Markup {
         (bars("Errors of layers alone: per cent of the values, up to so many units of the last place", &classes))
         table {
             thead {
-                tr { th { "layer" } th class="words" { "type" } th colspan="5" { "alone" } th colspan="2" { "in the whole" } th colspan="2" { "in f16" } }
+                tr { th { "layer" } th class="words" { "type" } th colspan="5" { "alone" } th colspan="2" { "in the whole" } th colspan="2" { "in f16" } th { "stored" } }
                 tr {
                     th {} th {}
                     th { "max abs" } th { "max ulp" } th { "SNR, dB" } th { "bound" } th { "used" }
-                    th { "max abs" } th { "SNR, dB" } th { "room" } th { "flushed" }
+                    th { "max abs" } th { "SNR, dB" } th { "room" } th { "flushed" } th {}
                 }
             }
             tbody { @for (at, layer) in report.layers.iter().enumerate() { (layer_row(at, layer)) } }
@@ -208,6 +208,7 @@ fn layer_row(at: usize, layer: &LayerReport) -> Markup {
             td { (snr(&layer.cumulative)) }
             td { (range.headroom.map_or("–".to_string(), |room| format!("{room:.0}×"))) }
             td { (format!("{:.1} %", range.flushed * 100.0)) }
+            td { (layer.narrow_outputs.first().map_or("–", |output| &output.format)) }
         }
     }
 }

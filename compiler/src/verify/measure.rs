@@ -5,7 +5,8 @@ use super::contribution;
 use super::figures::{Agreement, Errors, HalfRange, largest};
 use super::narrowed::Narrowed;
 use super::report::{
-    Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass, OutputReport, Report, UlpClass,
+    Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass, NarrowOutput, OutputReport,
+    Report, UlpClass,
 };
 use super::rows::{Pair, Row, rows};
 use super::samples::{Origin, Samples};
@@ -321,10 +322,16 @@ impl MeasuredRow {
             .filter_map(|id| definition.constant(id).map(|words| numbers(definition, id, words)))
             .flatten()
             .collect();
-        let formats = (self.row.operations.iter())
-            .flat_map(|at| plan.operations[*at].reads())
-            .map(|id| subject.plan.formats[id.0])
-            .find(|format| format.is_narrow());
+        let narrow = |id: TensorId| {
+            let format = subject.plan.formats[id.0];
+            format.is_narrow().then(|| format.text().to_string())
+        };
+        let mut reads = self.row.operations.iter().flat_map(|at| plan.operations[*at].reads());
+        let stored_in_plan = reads.find_map(|id| narrow(id).filter(|_| plan.constant(id).is_some()));
+        let narrow_outputs = self.row.outputs.iter().filter_map(|pair| {
+            let (format, tensor) = (narrow(pair.plan)?, plan.tensor(pair.plan));
+            Some(NarrowOutput { name: tensor.name.clone(), layer: tensor.layer.clone()?, format })
+        });
         LayerReport {
             kinds: facts().map(|facts| facts.kind.clone()).collect(),
             layers: self.row.layers.clone(),
@@ -336,7 +343,8 @@ impl MeasuredRow {
             activations_in_f16: self.cumulative.range(),
             constants_in_f16: (!constants.is_empty()).then(|| HalfRange::of(constants.into_iter())),
             stored_in_file: stored,
-            stored_in_plan: formats.map(|format| format.text().to_string()),
+            stored_in_plan,
+            narrow_outputs: narrow_outputs.collect(),
             local_ulps: ulp_classes(&self.local),
             local_by_magnitude: magnitude_classes(&self.local),
             moves: None,

@@ -93,6 +93,9 @@ pub struct LayerReport {
     pub stored_in_file: Option<String>,
     /// In which format the plan stores the constants it multiplies by; none where it stores all as they are.
     pub stored_in_plan: Option<String>,
+    /// The tensors it makes that the plan stores narrow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub narrow_outputs: Vec<NarrowOutput>,
     /// How many values are exact, off by up to half a unit in the last place, up to one, two, four...
     pub local_ulps: Vec<UlpClass>,
     /// The local error by the magnitude of the value.
@@ -103,6 +106,17 @@ pub struct LayerReport {
     pub moves: Option<f64>,
     /// The hash of what it computes for all samples in the run of the whole plan.
     pub hash: String,
+}
+
+/// A tensor that the plan rounds when it stores it.
+#[derive(Clone, Debug, Serialize)]
+pub struct NarrowOutput {
+    /// Its name.
+    pub name: String,
+    /// The layer that it is an output of.
+    pub layer: String,
+    /// Its format.
+    pub format: String,
 }
 
 /// Values whose error is of one size.
@@ -214,6 +228,8 @@ pub enum CauseKind {
     ConstantsInFile,
     /// The plan stores constants narrower than the file.
     ConstantStorage,
+    /// The plan stores outputs of layers narrower than they are computed.
+    ActivationStorage,
     /// Rounding in `f32`: the order of sums, and every other operation.
     Rounding,
     /// Algorithms other than the direct sum.
@@ -228,6 +244,7 @@ impl CauseKind {
         match self {
             Self::ConstantsInFile => "constants stored in the file",
             Self::ConstantStorage => "constants stored in the plan",
+            Self::ActivationStorage => "activations stored in the plan",
             Self::Rounding => "order and rounding of f32 sums",
             Self::Algorithm => "Winograd's algorithm",
             Self::GraphRewriting => "graph rewriting",

@@ -32,6 +32,8 @@ pub struct Subject {
     pub direct: Option<Plan>,
     /// The plan that stores every constant as it is; nothing where the plan under test does.
     pub unnarrowed: Option<Plan>,
+    /// The plan that stores the output of every layer as it is; nothing where the plan under test does.
+    pub unrounded: Option<Plan>,
     /// What the files say of each layer, by its name.
     pub layers: HashMap<String, LayerFacts>,
     /// What the user chose, as text.
@@ -74,9 +76,13 @@ impl Subject {
         let changes_bits = |name: &str| PASSES.iter().any(|pass| pass.name == name && pass.changes_bits);
         let rewritten = changes.iter().any(|change| changes_bits(change.pass));
         let unrewritten = rewritten.then(|| plan(param, weights, options, Mode::Strict)).transpose()?;
-        let narrow = planned.formats.iter().any(|format| format.is_narrow());
-        let wide = Options { precision: Precision::default(), ..options.clone() };
-        let unnarrowed = narrow.then(|| plan(param, weights, &wide, wide.mode)).transpose()?;
+        let unless = |there: bool, wide: Options| {
+            let planned = there.then(|| plan(param, weights, &wide, wide.mode)).transpose()?;
+            Ok::<_, Vec<Diagnostic>>(planned.map(|(plan, ..)| plan))
+        };
+        let [constants, activations] = [true, false].map(|constant| planned.stores_narrow(constant));
+        let unnarrowed = unless(constants, Options { precision: Precision::default(), ..options.clone() })?;
+        let unrounded = unless(activations, Options { activations: Precision::default(), ..options.clone() })?;
         Ok(Self {
             name: param.path.to_string(),
             direct: planned.without_algorithms(),
@@ -84,7 +90,8 @@ impl Subject {
             definition,
             original,
             unrewritten: unrewritten.map(|(plan, ..)| plan),
-            unnarrowed: unnarrowed.map(|(plan, ..)| plan),
+            unnarrowed,
+            unrounded,
             layers,
             options: options_text(options),
             hash: model_hash(param, weights),

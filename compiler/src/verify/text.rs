@@ -2,7 +2,7 @@
 
 use super::advice::distance;
 use super::figures::Figures;
-use super::report::{Contender, ContenderReport, Distance, OutputReport, Report};
+use super::report::{Contender, ContenderReport, Distance, NarrowOutput, OutputReport, Report};
 use std::fmt::Write;
 
 /// Columns of a line.
@@ -37,6 +37,7 @@ fn write_report(report: &Report, out: &mut String) -> std::fmt::Result {
         small(report.verdict.tolerance),
         small(report.verdict.relative_tolerance)
     )?;
+    write_narrow_outputs(report, out)?;
     for warning in &report.warnings {
         writeln!(out, "{}", wrapped(&format!("warning: {warning}"), WIDTH - 2, 2))?;
     }
@@ -48,6 +49,17 @@ fn write_report(report: &Report, out: &mut String) -> std::fmt::Result {
         for line in [&advice.macro_line, &advice.command].into_iter().flatten() {
             writeln!(out, "    {line}")?;
         }
+    }
+    Ok(())
+}
+
+/// What is rounded when it is stored, format by format.
+fn write_narrow_outputs(report: &Report, out: &mut String) -> std::fmt::Result {
+    let mut outputs: Vec<&NarrowOutput> = report.layers.iter().flat_map(|layer| &layer.narrow_outputs).collect();
+    outputs.sort_by(|a, b| a.format.cmp(&b.format));
+    for same in outputs.chunk_by(|a, b| a.format == b.format) {
+        let names = same.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join(", ");
+        writeln!(out, "{}", wrapped(&format!("stored in {}: {names}", same[0].format), WIDTH - 2, 2))?;
     }
     Ok(())
 }

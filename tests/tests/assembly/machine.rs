@@ -1,6 +1,7 @@
 //! Assembles kernels with the C compiler's assembler, runs them, and compares with the interpreter.
 
 use ncnnc_compiler::emit::assembly::assemble;
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::kernel::{Kernel, interpret_kernel};
 use ncnnc_targets::{Architecture, Target};
 use std::path::{Path, PathBuf};
@@ -139,9 +140,13 @@ fn input(cases: &[Case]) -> Vec<u8> {
     words.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
-/// Whether two words are the same result: any NaN equals any other.
-fn equal(a: u32, b: u32) -> bool {
-    a == b || f32::from_bits(a).is_nan() && f32::from_bits(b).is_nan()
+/// Whether two words of memory hold the same elements: any NaN equals any other.
+fn equal(a: u32, b: u32, format: Format) -> bool {
+    let same = |at| {
+        let [a, b] = [a, b].map(|word| format.load(&[word], at));
+        a == b || f32::from_bits(a).is_nan() && f32::from_bits(b).is_nan()
+    };
+    (0..4 / format.bytes()).all(same)
 }
 
 /// Checks all cases on a target; tells plainly when it can't be run here.
@@ -163,9 +168,10 @@ pub fn check(target: &Target, name: &str, cases: &[Case]) {
         let mut expected = case.buffers.clone();
         interpret_kernel(&case.kernel, &mut expected);
         for (buffer, expected) in expected.iter().enumerate() {
+            let format = case.kernel.buffers[buffer].format;
             for (at, expected) in expected.iter().enumerate() {
                 let got = words.next().expect("the driver wrote every buffer");
-                if !equal(got, *expected) && failures.len() < 20 {
+                if !equal(got, *expected, format) && failures.len() < 20 {
                     let name = &case.kernel.name;
                     failures.push(format!("{name}: buffer {buffer}, word {at}: {got:08x}, not {expected:08x}"));
                 }

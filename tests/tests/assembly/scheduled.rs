@@ -5,10 +5,9 @@ use ncnnc_compiler::format::Format;
 use ncnnc_compiler::kernel::{Argument, Callee, Kernel, Program, interpret_kernel};
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::ops;
-use ncnnc_compiler::precision::Precision;
 use ncnnc_targets::Target;
 use ncnnc_tests::cases::read_cases;
-use ncnnc_tests::planned::{Planned, plan_case};
+use ncnnc_tests::planned::{Planned, Stored, plan_case};
 use ncnnc_tests::shared::shared;
 use std::collections::HashSet;
 
@@ -50,23 +49,28 @@ fn record(program: &Program, inputs: &[Vec<u32>], seen: &mut HashSet<Kernel>, ke
     }
 }
 
-/// Modes and formats of constants, with the stride over the cases that are compiled with each.
-const CHOICES: [(Mode, Format, usize); 5] = [
-    (Mode::Strict, Format::Word, 1),
-    (Mode::Strict, Format::F16, 5),
-    (Mode::Strict, Format::Bf16, 7),
-    (Mode::Compensated, Format::Word, 5),
-    (Mode::Compensated, Format::F16, 23),
-];
+/// Modes and how cases are stored, with the stride over those that are compiled so.
+fn choices() -> [(Mode, Stored, usize); 7] {
+    let (f16, bf16) = (Format::F16, Format::Bf16);
+    [
+        (Mode::Strict, Stored::default(), 1),
+        (Mode::Strict, Stored::constants(f16), 5),
+        (Mode::Strict, Stored::constants(bf16), 7),
+        (Mode::Strict, Stored::activations(f16), 5),
+        (Mode::Strict, Stored { constants: f16, activations: bf16 }, 7),
+        (Mode::Compensated, Stored::default(), 5),
+        (Mode::Compensated, Stored { constants: f16, activations: f16 }, 23),
+    ]
+}
 
 /// The kernels of all cases on a target; none where the cases are absent.
 pub fn all(target: &'static Target) -> Vec<Case> {
     let Some(folder) = shared("conformance/layers") else { return Vec::new() };
     let (mut seen, mut kept) = (HashSet::new(), Vec::new());
     let cases = read_cases(&folder, |layer| ops::operator(layer).is_some());
-    for (mode, format, stride) in CHOICES {
+    for (mode, stored, stride) in choices() {
         for case in cases.iter().step_by(stride) {
-            let planned = plan_case(case, mode, &Precision::of_all(format), &[target]);
+            let planned = plan_case(case, mode, stored, &[target]);
             let Some(Planned { compiled, inputs }) = planned else { continue };
             for (_, program) in &compiled.programs {
                 record(program, &inputs, &mut seen, &mut kept);

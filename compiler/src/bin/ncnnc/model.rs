@@ -37,6 +37,11 @@ pub struct ModelArguments {
     /// for the smallest storage of the layers not named that keeps to --max-error
     #[arg(long, value_name = "[LAYERS=]FORMAT", value_parser = storage)]
     precision: Vec<Storage>,
+    /// How the outputs of layers are stored between them: f32, f16 or bf16, for all layers or for those of a name or pattern,
+    /// such as `conv*=f16`; what the network is given and gives stays f32. Can be given several times, and where several
+    /// match a layer, the last one holds
+    #[arg(long, value_name = "[LAYERS=]FORMAT", value_parser = activations)]
+    activations: Vec<Storage>,
 }
 
 /// A format for all layers, or for those that a pattern matches.
@@ -140,8 +145,9 @@ impl ModelArguments {
 
     /// What the compiler shall do, with inputs of these shapes; what is searched for is f32.
     pub fn options(&self, shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Options {
-        let (shapes, precision) = (shapes.into_iter().collect(), self.precision());
-        let mut options = Options { shapes, outputs: self.outputs.clone(), precision, ..Options::default() };
+        let (precision, activations) = (chosen(&self.precision), chosen(&self.activations));
+        let (shapes, outputs) = (shapes.into_iter().collect(), self.outputs.clone());
+        let mut options = Options { shapes, outputs, precision, activations, ..Options::default() };
         for Numerics { pattern, mode } in self.numerics.iter().cloned() {
             match pattern {
                 None => options.mode = mode,
@@ -149,18 +155,6 @@ impl ModelArguments {
             }
         }
         options
-    }
-
-    fn precision(&self) -> Precision {
-        let mut precision = Precision::default();
-        for Storage { pattern, format } in self.precision.iter().cloned() {
-            let format = format.unwrap_or_default();
-            match pattern {
-                None => precision.all = format,
-                Some(pattern) => precision.exceptions.push(Exception { pattern, format }),
-            }
-        }
-        precision
     }
 
     /// The param file's name without its endings.
@@ -180,6 +174,19 @@ impl ShapedModelArguments {
         let problems: Vec<Diagnostic> = repeated.collect();
         if problems.is_empty() { Ok(self.model.options(self.shapes.iter().cloned())) } else { Err(problems) }
     }
+}
+
+/// The arguments of an option as one choice; what is searched for is f32.
+fn chosen(arguments: &[Storage]) -> Precision {
+    let mut chosen = Precision::default();
+    for Storage { pattern, format } in arguments.iter().cloned() {
+        let format = format.unwrap_or_default();
+        match pattern {
+            None => chosen.all = format,
+            Some(pattern) => chosen.exceptions.push(Exception { pattern, format }),
+        }
+    }
+    chosen
 }
 
 /// That an input is given twice.
@@ -273,10 +280,21 @@ fn storage(text: &str) -> Result<Storage, String> {
     }
     let named = Format::named(format);
     if named.is_none() && format != AUTO {
-        let known = Format::ALL.iter().map(|format| format.text()).collect::<Vec<_>>().join(", ");
-        return Err(format!("`{format}` is no format: there are {known}, and {AUTO}"));
+        return Err(format!("{}, and {AUTO}", unknown_format(format)));
     }
     Ok(Storage { pattern, format: named })
+}
+
+/// `f16`, or `conv*=bf16`.
+fn activations(text: &str) -> Result<Storage, String> {
+    let (pattern, format) = of_layers(text);
+    let named = Format::named(format).ok_or_else(|| unknown_format(format))?;
+    Ok(Storage { pattern, format: Some(named) })
+}
+
+fn unknown_format(text: &str) -> String {
+    let known = Format::ALL.iter().map(|format| format.text()).collect::<Vec<_>>().join(", ");
+    format!("`{text}` is no format: there are {known}")
 }
 
 #[cfg(test)]
@@ -316,8 +334,11 @@ mod tests {
         assert_eq!(storage("auto"), of(None, None));
         assert_eq!(storage("fc*=f32"), of(Some("fc*"), Some(Format::Word)));
         assert_eq!(storage("a=b=bf16"), of(Some("a=b"), Some(Format::Bf16)));
+        assert_eq!(activations("conv*=f16"), of(Some("conv*"), Some(Format::F16)));
         for wrong in ["", "f8", "fc", "fc=", "fc=F16", "f16=fc", "fc=auto"] {
             storage(wrong).expect_err(wrong);
+            activations(wrong).expect_err(wrong);
         }
+        assert_eq!(activations("auto"), Err("`auto` is no format: there are f32, f16, bf16".to_string()));
     }
 }
