@@ -12,7 +12,7 @@ use crate::ops::{self, CustomLayer};
 use crate::passes::{self, Change, Refused};
 use crate::pattern;
 use crate::plan::{Formats, Overflow, Plan};
-use crate::precision::Precision;
+use crate::precision::{Exception, Precision};
 use crate::schedule::{Constants, schedule};
 use ncnnc_targets::Target;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -89,6 +89,7 @@ pub fn plan(
     let plan = network.plan(&options.precision);
     let Network { changes, mut warnings, .. } = network;
     warnings.extend(plan.overflows.iter().map(|overflow| too_large(&plan, overflow)));
+    warnings.extend(without_effect(&plan, &options.activations));
     Ok((plan, changes, warnings))
 }
 
@@ -194,6 +195,23 @@ fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
     Diagnostic::warning(message).layer(layer).hint(format!(
         "`precision({layer:?}) = f32;` keeps them as they are; with the command, `--precision '{layer}=f32'`"
     ))
+}
+
+/// Formats that were chosen for what some layers put out, where none of them stores anything so.
+fn without_effect(plan: &Plan, activations: &Precision) -> Vec<Diagnostic> {
+    let has_effect = |exception: &Exception| {
+        let mut tensors = plan.graph.tensors.iter().zip(&plan.formats).filter(|(_, of)| **of == exception.format);
+        tensors.any(|(tensor, _)| tensor.layer.as_ref().is_some_and(|layer| exception.matches(layer)))
+    };
+    let idle = activations.exceptions.iter().filter(|exception| exception.format.is_narrow() && !has_effect(exception));
+    let warning = |Exception { pattern, format }: &Exception| {
+        let format = format.text();
+        Diagnostic::warning(format!("`activations({pattern:?}) = {format};` changes nothing")).hint(format!(
+            "a feature mask may forbid it, and what a fused layer uses up isn't stored: name the last layer that is fused; \
+             `ncnnc inspect --activations {format}` lists what can be stored so"
+        ))
+    };
+    idle.map(warning).collect()
 }
 
 /// The model's hash: of its files and the options, of everything that decides what is computed.

@@ -252,13 +252,10 @@ fn stored(plan: &Plan) -> String {
 /// Which activations are rounded when they are stored, for documentation; nothing where none is.
 fn rounded(plan: &Plan) -> Option<String> {
     let in_format = |format: &Format| {
-        let tensors = plan.graph.tensors.iter().zip(&plan.formats);
-        let rounded = tensors.filter(|(tensor, of)| tensor.source == Source::Computed && *of == format);
-        let names: Vec<String> = rounded.map(|(tensor, _)| format!("`{}`", tensor.name)).collect();
+        let names: Vec<String> = plan.rounded_to(*format).iter().map(|name| format!("`{name}`")).collect();
         (!names.is_empty()).then(|| format!("{} in {}", names.join(", "), format.text()))
     };
-    let narrow = Format::ALL.iter().filter(|format| format.is_narrow());
-    let parts: Vec<String> = narrow.filter_map(in_format).collect();
+    let parts: Vec<String> = Format::ALL.iter().filter_map(in_format).collect();
     (!parts.is_empty()).then(|| format!("Between layers are stored {}.", parts.join("; ")))
 }
 

@@ -30,7 +30,8 @@ impl Exception {
         Self { pattern: pattern::of_name(name), format }
     }
 
-    fn matches(&self, layer: &str) -> bool {
+    /// Whether it is about the layer of this name.
+    pub fn matches(&self, layer: &str) -> bool {
         pattern::matches(&self.pattern, layer)
     }
 }

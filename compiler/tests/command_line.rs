@@ -135,11 +135,16 @@ fn a_model_is_shown() {
         let line = [&["inspect", "small.param", "--message-format", "json"], options].concat();
         let value: serde_json::Value = serde_json::from_slice(&ncnnc(folder.path(), &line).stdout).expect("JSON");
         let of = |key| value["programs"][0][key].as_u64().expect("a number of bytes");
-        (of("code_bytes"), of("constants_bytes"))
+        (of("code_bytes"), of("constants_bytes"), of("arena_bytes"))
     };
     let (whole, narrow) = (bytes(&[]), bytes(&["--precision", "co*=f16"]));
     assert!(whole.0 > 0 && narrow.1 < whole.1, "{whole:?} {narrow:?}");
     assert_eq!(bytes(&["--precision", "conv=f32", "--precision", "f16"]), whole, "a layer's own format goes first");
+    let rounded = bytes(&["--activations", "re*=f16"]);
+    assert!(rounded.1 == whole.1 && rounded.2 < whole.2, "{whole:?} {rounded:?}");
+    let text = answer(folder.path(), "inspect small.param --activations bf16 --activations relu=f16");
+    let stored: Vec<&str> = text.lines().filter(|line| line.starts_with("stored in")).collect();
+    assert_eq!(stored, ["stored in f16: positive", "stored in bf16: pooled"]);
 }
 
 #[test]
@@ -191,6 +196,8 @@ fn what_cannot_be_done_is_refused() {
             "inspect small.param --instruction-set mmx",
             "inspect small.param --precision f8",
             "inspect small.param --precision cnov=f16",
+            "inspect small.param --activations auto",
+            "inspect small.param --activations cnov=f16",
             "inspect small.param --svg small.bin",
             "inspect small.param --svg ./same.svg --graph same.svg",
             "inspect small.param --svg same.svg --graph absent/../same.svg",

@@ -36,6 +36,8 @@ use std::path::PathBuf;
 ///     numerics("softmax", "fc*") = compensated; // and in layers with these names
 ///     precision = f16;                    // how weights are stored: f32, the default, f16 or bf16
 ///     precision("conv_3", "fc*") = f32;   // and those of layers with these names
+///     activations = f16;                  // how what layers put out is stored between them: f32, the default, f16 or bf16
+///     activations("head/*") = f32;        // and what layers with these names put out
 ///     threads = 2;                        // for `new`; the default is 1
 ///     lock = "models/resnet18.precision.lock"; // what the precision is held to
 ///     max_error = 1e-3;                   // the largest error it may have recorded; or 0.1%, or 60dB
@@ -51,6 +53,11 @@ use std::path::PathBuf;
 /// stands for any text, `?` for one character, `[a-c]` for one of several. Where several such lines match a layer, the last
 /// one holds. A layer whose feature mask in the param file forbids a format keeps f32. Which layers can be narrow within a
 /// given error `ncnnc verify MODEL.param --inputs DIR --precision auto --max-error 1e-3` searches for; it prints such lines.
+///
+/// `activations` says in the same way how the outputs of layers are stored between them, which takes half the memory in f16
+/// and bf16. Each number is rounded when it is stored, on every machine alike. What the model is given and gives stays f32,
+/// and so does what stays inside a layer; an output that the next layer uses up without its being stored isn't rounded. The
+/// documentation of the type says which are.
 ///
 /// With `lock`, the build fails unless the model's files, the options and what is computed from them are those that
 /// `ncnnc verify --record` wrote the lock for; the error shows what is other. Only hashes are compared, nothing is measured:

@@ -46,7 +46,7 @@ ncnnc::include_model! {
     input in0: [1, 8, 8];
     precision = f16;
     activations = bf16;
-    activations("conv_8") = f32;
+    activations("maxpool2d_14") = f32;
 }
 
 /// Two convolutions with batch norms behind, one that must not be narrow, and a product.
@@ -120,6 +120,19 @@ fn activations_are_narrow_where_they_stay_in_the_network() {
     };
     let refused = compiled_with(&unknown).err().expect("it is refused");
     assert_eq!(refused, "error: no layer is called `x`");
+}
+
+#[test]
+fn a_choice_for_what_is_not_stored_is_warned_of() {
+    let list = [("first", Format::F16), ("masked", Format::F16), ("second", Format::F16), ("prob", Format::Word)];
+    let activations = Precision { all: Format::Word, exceptions: exceptions(&list) };
+    let warnings = compiled_with(&Options { activations, ..Options::default() }).expect("it compiles").warnings;
+    insta::assert_snapshot!(warnings.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n"), @r#"
+    warning: `activations("first") = f16;` changes nothing
+      help: a feature mask may forbid it, and what a fused layer uses up isn't stored: name the last layer that is fused; `ncnnc inspect --activations f16` lists what can be stored so
+    warning: `activations("masked") = f16;` changes nothing
+      help: a feature mask may forbid it, and what a fused layer uses up isn't stored: name the last layer that is fused; `ncnnc inspect --activations f16` lists what can be stored so
+    "#);
 }
 
 #[test]

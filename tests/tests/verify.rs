@@ -45,15 +45,20 @@ fn measured(subject: &Subject, samples: &Samples, max_error: Option<Budget>) -> 
 
 /// The digits in a `.bin` of this width, with PyTorch's answers to the first pictures.
 fn digits(width: &str, original: Option<&str>, mode: Mode) -> (Subject, Samples) {
-    digits_stored(width, original, mode, Precision::default())
+    digits_with(width, original, Options { mode, ..Options::default() })
 }
 
 /// The same with constants stored so.
 fn digits_stored(width: &str, original: Option<&str>, mode: Mode, precision: Precision) -> (Subject, Samples) {
+    digits_with(width, original, Options { mode, precision, ..Options::default() })
+}
+
+/// The same with other options.
+fn digits_with(width: &str, original: Option<&str>, options: Options) -> (Subject, Samples) {
     let folder = workspace().join("runtime/examples/digits");
     let read = |name: String| std::fs::read(folder.join(name)).expect("the example's file");
     let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
-    let options = Options { shapes, mode, precision, ..Options::default() };
+    let options = Options { shapes, ..options };
     let weights = |width: &str| read(format!("digits.{width}.bin"));
     let original = original.map(weights);
     let subject = subject(&read(format!("digits.{width}.param")), &weights(width), original.as_deref(), &options);
@@ -112,6 +117,51 @@ fn figures_by_hand() {
     assert_eq!(report.verdict.tolerance, 8.9e-8);
     assert!(report.verdict.passed);
     assert!(!measured(&subject, &samples, Some(Budget::Absolute(1e-9))).verdict.passed);
+}
+
+/// What is rounded between layers is a cause that can be switched off alone, each layer's part of it is within its bound, and
+/// the advice names the layer whose part is the largest.
+#[test]
+fn activation_storage_is_a_cause() {
+    let activations = Precision { all: Format::F16, exceptions: vec![Exception::of_layer("linear_13", Format::Bf16)] };
+    let options = Options { activations, ..Options::default() };
+    let (subject, samples) = digits_with("fp32", None, options);
+    let report = measured(&subject, &samples, None);
+    let cause = &report.causes[0];
+    assert_eq!(cause.cause, CauseKind::ActivationStorage, "{}", text(&report));
+    assert!(cause.moves > 1e-4 && cause.left.expect("it is switched off") < 2e-6, "{}", text(&report));
+    assert!(report.causes.iter().all(|cause| cause.cause != CauseKind::ConstantStorage));
+    assert!(report.layers.iter().all(|layer| layer.stored_in_plan.is_none()));
+    for layer in &report.layers {
+        assert!(layer.bound_used.expect("there are no routines") <= 1.0, "{:?}", layer.layers);
+    }
+    let narrow: Vec<String> = (report.layers.iter().flat_map(|layer| &layer.narrow_outputs))
+        .map(|output| format!("{} of {} in {}", output.name, output.layer, output.format))
+        .collect();
+    assert_eq!(narrow.len(), 12, "{narrow:?}");
+    for output in ["8 of maxpool2d_14 in f16", "20 of linear_13 in bf16"] {
+        assert!(narrow.contains(&output.to_string()), "{output} in {narrow:?}");
+    }
+    assert!(text(&report).contains("\nstored in f16: "));
+    let lines: Vec<&str> = report.advice.iter().filter_map(|advice| advice.macro_line.as_deref()).collect();
+    let wider = |line: &&str| line.starts_with("activations(") && line.ends_with(" = f32;");
+    assert!(lines.len() == 2 && lines.iter().all(wider), "{lines:?}");
+    let expected = r#"numerics = fast; precision = f32; activations = f16; activations("linear_13") = bf16"#;
+    assert_eq!(report.options, expected);
+}
+
+/// Sums that f16 has no room for.
+#[test]
+fn what_activations_have_no_room_for_is_said() {
+    let param =
+        "7767517\n3 3\nInput in0 0 1 in0 0=2\nCumulativeSum sums 1 1 in0 a 0=0\nReduction all 1 1 a out0 0=4 1=1\n";
+    let activations = Precision::of_all(Format::F16);
+    let subject = subject(param.as_bytes(), &[], None, &Options { activations, ..Options::default() });
+    let samples = Samples::given(&subject, &[("in0".to_string(), vec![40_000.0, 40_000.0])]).expect("a sample");
+    let report = measured(&subject, &samples, None);
+    assert!(!report.verdict.passed);
+    assert_eq!(report.advice[0].macro_line.as_deref(), Some(r#"activations("sums") = bf16;"#));
+    assert_eq!(report.advice[0].reason, "`a` has values that f16 has no room for, which become infinite");
 }
 
 /// A report small enough to be read whole.

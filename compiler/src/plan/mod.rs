@@ -26,7 +26,7 @@ pub use crate::mode::Mode;
 pub use storage::{Formats, Overflow, storable};
 
 use crate::format::Format;
-use crate::graph::{Combine, Graph, Operation, Reduction, TensorId};
+use crate::graph::{Combine, Graph, Operation, Reduction, Source, TensorId};
 use winograd::Winograd;
 
 /// Channels of one block of a contraction's chain. Activations are laid out in blocks of 16 channels on every target
@@ -101,6 +101,14 @@ impl Plan {
     pub fn stores_narrow(&self, constant: bool) -> bool {
         let tensors = (0..self.formats.len()).map(TensorId).filter(|id| self.formats[id.0].is_narrow());
         tensors.into_iter().any(|id| self.graph.constant(id).is_some() == constant)
+    }
+
+    /// The names of the activations that are rounded to a format when they are stored.
+    pub fn rounded_to(&self, format: Format) -> Vec<&str> {
+        let tensors =
+            self.graph.tensors.iter().zip(&self.formats).filter(|(tensor, _)| tensor.source == Source::Computed);
+        let rounded = tensors.filter(|(_, of)| format.is_narrow() && **of == format);
+        rounded.map(|(tensor, _)| tensor.name.as_str()).collect()
     }
 
     /// The same plan with every convolution by its direct sum; nothing where all are.

@@ -221,10 +221,10 @@ fn advice(report: &Report, worst: &Worst) -> Vec<Advice> {
     advice
 }
 
-/// What is stored in f16 and has values beyond it.
+/// What is stored in f16 and becomes infinite by that.
 fn overflowing(report: &Report) -> impl Iterator<Item = &NarrowOutput> {
-    let beyond = |layer: &&LayerReport| layer.activations_in_f16.headroom.is_some_and(|room| room < 1.0);
-    let outputs = report.layers.iter().filter(beyond).flat_map(|layer| &layer.narrow_outputs);
+    let layers = report.layers.iter().filter(|layer| layer.local.infinite > 0);
+    let outputs = layers.flat_map(|layer| &layer.narrow_outputs);
     outputs.filter(|output| output.format == Format::F16.text())
 }
 

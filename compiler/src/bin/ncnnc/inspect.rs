@@ -12,8 +12,10 @@ use crate::table::{Column, bytes, shape, table, thousands};
 use ncnnc_compiler::compile::{Compiled, Options, compile};
 use ncnnc_compiler::diagnostic::Harmless;
 use ncnnc_compiler::emit::object::{Network, Weights};
+use ncnnc_compiler::format::Format;
 use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::kernel::{Port, Program};
+use ncnnc_compiler::plan::Plan;
 use ncnnc_compiler::{ncnn, ops};
 use ncnnc_targets::Target;
 use object::{Object, ObjectSection, SectionKind};
@@ -148,7 +150,8 @@ impl Inspection {
         let (lives, steps, arena) = self.lives();
         let picture = memory::terminal(&lives, steps, arena, colour);
         let name = target.name;
-        format!("{layers}\n{ports}\n{}\nMemory over time, {name}:\n\n{picture}", self.programs_text())
+        let rounded = rounded_text(&self.compiled.plan);
+        format!("{layers}\n{ports}{rounded}\n{}\nMemory over time, {name}:\n\n{picture}", self.programs_text())
     }
 
     fn programs_text(&self) -> String {
@@ -243,6 +246,16 @@ fn layers(network: &ncnn::Model, graph: &Graph, shapes: &network::Shapes) -> Vec
         }
     };
     network.layers.iter().map(&mut layer).collect()
+}
+
+/// Which activations are rounded when they are stored, a line for each format.
+fn rounded_text(plan: &Plan) -> String {
+    let line = |format: &Format| {
+        let names = plan.rounded_to(*format);
+        let names: Vec<String> = names.iter().map(|name| Harmless(name).to_string()).collect();
+        (!names.is_empty()).then(|| format!("stored in {}: {}\n", format.text(), names.join(", ")))
+    };
+    Format::ALL.iter().filter_map(line).collect()
 }
 
 fn ports_text(what: &str, ports: &[Port]) -> String {
