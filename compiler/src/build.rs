@@ -34,6 +34,7 @@ pub struct Model {
     weights: Option<String>,
     lock: Option<String>,
     max_error: Option<Budget>,
+    bias_correction: bool,
     name: Option<String>,
     file: Option<String>,
     options: Options,
@@ -51,6 +52,7 @@ impl Model {
             weights: None,
             lock: None,
             max_error: None,
+            bias_correction: false,
             name: None,
             file: None,
             options: Options::default(),
@@ -80,6 +82,14 @@ impl Model {
     #[must_use]
     pub fn max_error(mut self, budget: Budget) -> Self {
         self.max_error = Some(budget);
+        self
+    }
+
+    /// The biases of layers with narrow constants are corrected as `ncnnc verify --bias-correction --record` has recorded in
+    /// the lock: it needs [`Self::lock`]. Nothing is measured.
+    #[must_use]
+    pub fn bias_correction(mut self) -> Self {
+        self.bias_correction = true;
         self
     }
 
@@ -225,6 +235,7 @@ impl Model {
             weights: self.weights,
             lock: self.lock,
             max_error: self.max_error,
+            bias_correction: self.bias_correction,
             weights_at_run_time: self.weights_at_run_time,
             functions: self.functions.iter().map(|function| path(function)).collect::<Result<_, _>>()?,
             options: self.options,

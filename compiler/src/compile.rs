@@ -11,7 +11,7 @@ use crate::ncnn::{self, Model};
 use crate::ops::{self, CustomLayer};
 use crate::passes::{self, Change, Refused};
 use crate::pattern;
-use crate::plan::{Formats, Overflow, Plan};
+use crate::plan::{Correction, Formats, Overflow, Plan};
 use crate::precision::{Exception, Precision};
 use crate::schedule::{Constants, schedule};
 use ncnnc_targets::Target;
@@ -43,6 +43,8 @@ pub struct Options {
     pub precision: Precision,
     /// In which format its outputs are stored, where they stay in the network.
     pub activations: Precision,
+    /// What the sums of each contraction with narrow constants start with beside their biases, if that was calibrated.
+    pub bias_correction: Option<Vec<Correction>>,
     /// Layers that functions of the user's compute.
     pub custom: Vec<CustomLayer>,
 }
@@ -86,7 +88,10 @@ pub fn plan(
     rewriting: Mode,
 ) -> Result<(Plan, Vec<Change>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let network = Network::new(param, weights, options, rewriting)?;
-    let plan = network.plan(&options.precision);
+    let mut plan = network.plan(&options.precision);
+    if let Some(corrections) = &options.bias_correction {
+        plan = plan.corrected(corrections).ok_or_else(|| vec![misfit()])?;
+    }
     let Network { changes, mut warnings, .. } = network;
     warnings.extend(plan.overflows.iter().map(|overflow| too_large(&plan, overflow)));
     warnings.extend(without_effect(&plan, &options.activations));
@@ -188,6 +193,14 @@ fn allowed(masks: &[(String, u32)], precision: &Precision) -> HashMap<String, Fo
     formats
 }
 
+fn misfit() -> Diagnostic {
+    let problem = "the biases were corrected for other layers than those whose constants are stored in f16 or bf16";
+    Diagnostic::error(problem).code(Code::Precision).hint(
+        "corrections are for one precision of one model: `ncnnc verify --bias-correction --record` with the same options \
+         takes them anew",
+    )
+}
+
 fn too_large(plan: &Plan, overflow: &Overflow) -> Diagnostic {
     let Overflow { layer, tensor, numbers } = overflow;
     let (all, format) = (plan.graph.tensor(*tensor).elements(), plan.formats[tensor.0].text());
@@ -218,9 +231,10 @@ fn without_effect(plan: &Plan, activations: &Precision) -> Vec<Diagnostic> {
 pub fn hash(param: File, weights: File, options: &Options) -> u128 {
     let mut shapes: Vec<_> = options.shapes.iter().collect();
     shapes.sort();
-    let Options { shapes: _, outputs, mode, layer_modes, precision, activations, custom } = options;
-    let text =
-        format!("{shapes:?}\n{outputs:?}\n{mode:?}\n{layer_modes:?}\n{precision:?}\n{activations:?}\n{custom:?}");
+    let Options { shapes: _, outputs, mode, layer_modes, precision, activations, bias_correction, custom } = options;
+    let text = format!(
+        "{shapes:?}\n{outputs:?}\n{mode:?}\n{layer_modes:?}\n{precision:?}\n{activations:?}\n{bias_correction:?}\n{custom:?}"
+    );
     let mut hasher = SipHasher13::new();
     for bytes in [text.as_bytes(), param.bytes, weights.bytes] {
         hasher.write_usize(bytes.len());

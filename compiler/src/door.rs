@@ -38,6 +38,8 @@ pub struct Request {
     pub lock: Option<String>,
     /// The largest error that the lock may have recorded.
     pub max_error: Option<Budget>,
+    /// Whether biases are corrected as the lock has recorded.
+    pub bias_correction: bool,
     /// Whether the packed weights are given at run time, rather than being part of the program.
     pub weights_at_run_time: bool,
     /// Paths of the functions that compute the layers in `options.custom`, one for each.
@@ -107,6 +109,7 @@ impl Request {
         let lock_bytes = match (&self.lock, &lock, self.max_error) {
             (Some(name), Some(path), _) => read(name, path, "`ncnnc verify --record` writes the lock"),
             (None, _, Some(budget)) => Err(lock::unrecorded(budget, &self.param)),
+            (None, _, None) if self.bias_correction => Err(lock::uncalibrated(&self.param)),
             (None, _, None) | (_, None, _) => Ok(Vec::new()),
         };
         match (weights_bytes, lock_bytes) {
@@ -131,7 +134,7 @@ impl Request {
         let targets: Vec<&str> = self.targets.iter().map(|target| target.name).collect();
         let functions: Vec<String> = self.functions.iter().map(TokenStream::to_string).collect();
         let text = format!(
-            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            "{version}\n{}\n{}\n{}\n{}\n{shapes:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{functions:?}\n{}\n{}\n{targets:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{}",
             self.name,
             self.visibility,
             self.attributes,
@@ -147,6 +150,7 @@ impl Request {
             files.weights,
             files.lock,
             self.max_error,
+            self.bias_correction,
         );
         for bytes in [text.as_bytes(), &files.param_bytes, &files.weights_bytes, &files.lock_bytes] {
             hasher.write_usize(bytes.len());
@@ -162,10 +166,13 @@ impl Request {
     pub fn generate(&self, files: &Files, constants: TokenStream) -> Result<Generated, Vec<Diagnostic>> {
         let param = File { path: &self.param, bytes: &files.param_bytes };
         let weights = File { path: &self.weights(), bytes: &files.weights_bytes };
-        let compiled = compile(param, weights, &self.options, &self.targets)?;
-        if let Some(path) = &self.lock {
-            let lock = File { path, bytes: &files.lock_bytes };
-            lock::check(lock, [param, weights], &self.options, &compiled.plan, self.max_error)
+        let lock = self.lock.as_ref().map(|path| File { path, bytes: &files.lock_bytes });
+        let corrections = lock.filter(|_| self.bias_correction).map(lock::corrections).transpose();
+        let bias_correction = corrections.map_err(|problem| vec![problem])?;
+        let options = Options { bias_correction, ..self.options.clone() };
+        let compiled = compile(param, weights, &options, &self.targets)?;
+        if let Some(lock) = lock {
+            lock::check(lock, [param, weights], &options, &compiled.plan, self.max_error)
                 .map_err(|problem| vec![problem])?;
         }
         let packed = pack(&compiled.programs);

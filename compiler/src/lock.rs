@@ -2,13 +2,13 @@
 //!
 //! It can be compared with what is being built without measuring anything: the plan decides every bit of every output. So
 //! builds check it, at the price of a hash; and as what is built has the bits that were measured, it has the errors, too,
-//! which stand in the head for builds to hold to a budget. Owns the head's text and its comparison. Must not know how
-//! errors are measured.
+//! which stand in the head for builds to hold to a budget. So do the corrections of biases, which builds take from there.
+//! Owns the head's text and its comparison. Must not know how errors are measured.
 
 use crate::budget::{Budget, OutputError};
 use crate::compile::{File, Options};
 use crate::diagnostic::{Code, Diagnostic, Location};
-use crate::plan::Plan;
+use crate::plan::{Correction, Plan};
 use crate::precision::Precision;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -31,6 +31,8 @@ pub struct Head {
     pub inputs: String,
     /// How far each output was from the `f64` reference; empty in locks of earlier versions.
     pub errors: Vec<OutputError>,
+    /// What was added to biases, for each contraction with narrow constants; none where biases were not corrected.
+    pub corrections: Vec<Correction>,
 }
 
 /// The names of a head's lines, in order.
@@ -39,16 +41,26 @@ const NAMES: [&str; 6] = ["precision_lock", "model", "options", "plan", "samples
 /// How a line with the error of an output begins, after those.
 const ERROR: &str = "error: ";
 
+/// How a line with the correction of a layer's biases begins, after those.
+const CORRECTION: &str = "correction: ";
+
+/// What stands for a correction of a layer that stays as it is.
+const NONE: &str = "none";
+
+/// That biases are corrected, among the options.
+pub const CORRECTED: &str = "; bias_correction = lock";
+
 impl Head {
     /// The head as a file begins, a line for each name and for each output.
     pub fn text(&self) -> String {
         let errors = self.errors.iter().map(|error| format!("{ERROR}{}", error.line()));
-        self.names().into_iter().chain(errors).map(|line| line + "\n").collect()
+        let corrections = self.corrections.iter().map(|correction| format!("{CORRECTION}{}", line_of(correction)));
+        self.names().into_iter().chain(errors).chain(corrections).map(|line| line + "\n").collect()
     }
 
     /// The lines that say what was measured.
     fn names(&self) -> Vec<String> {
-        let Self { model, options, plan, samples, inputs, errors: _ } = self;
+        let Self { model, options, plan, samples, inputs, errors: _, corrections: _ } = self;
         let values = [FORMAT, model, options, plan, &samples.to_string(), inputs];
         NAMES.iter().zip(values).map(|(name, value)| format!("{name}: {value}")).collect()
     }
@@ -83,7 +95,12 @@ impl Head {
             let error = OutputError::parse(&line[ERROR.len()..]);
             errors.push(error.ok_or_else(|| not_a_lock(path, number, "the error of an output was expected"))?);
         }
-        Ok((Self { model, options, plan, samples, inputs, errors }, lines))
+        let mut corrections = Vec::new();
+        while let Some((number, line)) = lines.next_if(|(_, line)| line.starts_with(CORRECTION)) {
+            let correction = correction_of(&line[CORRECTION.len()..]);
+            corrections.push(correction.ok_or_else(|| not_a_lock(path, number, "a layer's correction was expected"))?);
+        }
+        Ok((Self { model, options, plan, samples, inputs, errors, corrections }, lines))
     }
 
     /// What was measured other than for an earlier head, as the lines of a diff; how large errors are is none of it.
@@ -91,6 +108,43 @@ impl Head {
         let changed = self.names().into_iter().zip(earlier.names()).filter(|(now, before)| now != before);
         changed.flat_map(|(now, before)| [format!("- {before}"), format!("+ {now}")]).collect()
     }
+}
+
+/// A correction as a line: `3a83126fba83126f conv_1`, the words of its numbers and the layer.
+fn line_of(Correction { layer, values }: &Correction) -> String {
+    let words: String = values.iter().map(|value| format!("{:08x}", value.to_bits())).collect();
+    format!("{} {layer}", if words.is_empty() { NONE } else { &words })
+}
+
+/// Reads such a line; nothing where it is none.
+fn correction_of(line: &str) -> Option<Correction> {
+    let (words, layer) = line.split_once(' ')?;
+    let layer = layer.to_string();
+    if words == NONE {
+        return Some(Correction { layer, values: Vec::new() });
+    }
+    let (words, rest) = words.as_bytes().as_chunks::<8>();
+    let value = |word: &[u8; 8]| {
+        let is_hexadecimal = word.iter().all(u8::is_ascii_hexdigit);
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok().filter(|_| is_hexadecimal)?;
+        Some(f32::from_bits(word)).filter(|value| value.is_finite())
+    };
+    let values = words.iter().map(value).collect::<Option<Vec<f32>>>()?;
+    (rest.is_empty() && !values.is_empty()).then_some(Correction { layer, values })
+}
+
+/// The corrections of biases that a lock has.
+///
+/// # Errors
+/// The file is no lock, or has none.
+pub fn corrections(lock: File) -> Result<Vec<Correction>, Diagnostic> {
+    let (recorded, _) = Head::read(lock.path, &String::from_utf8_lossy(lock.bytes))?;
+    if recorded.corrections.is_empty() {
+        let problem = format!("`{}` has no corrections of biases", lock.path);
+        let hint = "`ncnnc verify` with `--bias-correction --record` measures them and writes them there";
+        return Err(Diagnostic::error(problem).code(Code::Precision).hint(hint));
+    }
+    Ok(recorded.corrections)
 }
 
 /// That a file is no precision lock.
@@ -147,13 +201,23 @@ fn within(budget: Budget, path: &str, recorded: &Head) -> Result<(), Diagnostic>
 
 /// That there is a budget, but no record to hold to it.
 pub fn unrecorded(budget: Budget, param: &str) -> Diagnostic {
+    let problem = "`max_error` needs a `lock`: a build measures nothing, but holds to the budget what was recorded";
+    without_lock(problem, param, &format!("--inputs DIR --max-error {}", budget.argument()))
+}
+
+/// That biases are to be corrected, but nothing says by how much.
+pub fn uncalibrated(param: &str) -> Diagnostic {
+    let problem =
+        "`bias_correction` needs a `lock`: a build measures nothing, but takes the corrections that were recorded";
+    without_lock(problem, param, "--inputs DIR --calibration DIR --bias-correction")
+}
+
+fn without_lock(problem: &str, param: &str, arguments: &str) -> Diagnostic {
     let stem = param.strip_suffix(".param.bin").or(param.strip_suffix(".param")).unwrap_or(param);
     let lock = format!("{stem}.precision.lock");
-    let problem = "`max_error` needs a `lock`: a build measures nothing, but holds to the budget what was recorded";
     Diagnostic::error(problem).code(Code::Precision).hint(format!(
-        "`ncnnc verify {param} --inputs DIR --max-error {} --record`, with the same options, measures and writes \
-         `{lock}`; `lock = \"{lock}\";` or, in a build script, `.lock(\"{lock}\")` names it",
-        budget.argument()
+        "`ncnnc verify {param} {arguments} --record`, with the same options, measures and writes `{lock}`; \
+         `lock = \"{lock}\";` or, in a build script, `.lock(\"{lock}\")` names it"
     ))
 }
 
@@ -182,6 +246,9 @@ pub fn options_text(options: &Options) -> String {
     if options.activations != Precision::default() {
         text += &format!("; {}", formats_text("activations", &options.activations));
     }
+    if options.bias_correction.is_some() {
+        text += CORRECTED;
+    }
     text
 }
 
@@ -208,15 +275,18 @@ mod tests {
     fn head() -> Head {
         let [model, options, plan, inputs] = ["12", "numerics = fast", "34", "56"].map(str::to_string);
         let errors = vec![OutputError::new("out0", 1.5e-3, 2.0, Some(60.5))];
-        Head { model, options, plan, samples: 3, inputs, errors }
+        let corrections = [("conv 1", vec![1.0, -0.0]), ("fc", Vec::new())];
+        let corrections = corrections.map(|(layer, values)| Correction { layer: layer.to_string(), values }).to_vec();
+        Head { model, options, plan, samples: 3, inputs, errors, corrections }
     }
 
     #[test]
     fn a_head_is_read_as_it_was_written() {
         let text = head().text() + "further\nlines\n";
         let (read, rest) = Head::read("a.precision.lock", &text).expect("a head");
-        assert_eq!((read, rest.collect::<Vec<_>>()), (head(), vec![(8, "further"), (9, "lines")]));
-        let earlier = Head { errors: Vec::new(), ..head() };
+        assert_eq!((read, rest.collect::<Vec<_>>()), (head(), vec![(10, "further"), (11, "lines")]));
+        assert!(text.contains("correction: 3f80000080000000 conv 1\ncorrection: none fc\n"), "{text}");
+        let earlier = Head { errors: Vec::new(), corrections: Vec::new(), ..head() };
         let (read, _) = Head::read("a.precision.lock", &earlier.text()).expect("a head");
         assert_eq!(read, earlier);
     }
@@ -251,6 +321,10 @@ mod tests {
             (text.replace("lock: 1", "lock: 2"), 1),
             (text.replace("samples: 3", "samples: three"), 5),
             (text.replace("60.5dB", "60.5"), 7),
+            (text.replace("3f80000080000000", "3f8000008000000"), 8),
+            (text.replace("3f80000080000000", "+f80000080000000"), 8),
+            (text.replace("3f80000080000000", "7f80000080000000"), 8),
+            (text.replace("none fc", "fc"), 9),
             (text.lines().take(4).map(|line| line.to_string() + "\n").collect(), 1),
         ] {
             let Err(problem) = Head::read("a", &wrong) else { panic!("{wrong} is read") };

@@ -577,6 +577,56 @@ fn storage_is_searched_for() {
 }
 
 #[test]
+fn biases_are_corrected() {
+    let folder = measured_folder();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a temporary file");
+    write("thirds.param", b"7767517\n2 2\nInput terms 0 1 terms 0=2\nInnerProduct thirds 1 1 terms out 0=2 1=0 2=4\n");
+    let weights = [0.0, 1.0 / 3.0, 1.0 / 3.0, 0.5, 0.25];
+    write("thirds.bin", &weights.iter().flat_map(|value: &f32| value.to_le_bytes()).collect::<Vec<u8>>());
+    write("others.npy", &npy("(3, 2)", &[1.0, 1.0, 3.0, 2.0, 2.0, 3.0]));
+    write("wide.npy", &npy("(2, 3)", &[1.0; 6]));
+    let lines = [
+        "verify thirds.param --inputs terms.npy --precision bf16 --bias-correction --calibration others.npy",
+        "verify thirds.param --inputs terms.npy --bias-correction --calibration others.npy",
+        "verify thirds.param --inputs terms.npy --precision bf16 --bias-correction --calibration wide.npy",
+        "verify thirds.param --inputs terms.npy --precision bf16 --calibration others.npy",
+        "verify thirds.param --precision bf16 --bias-correction",
+        "compile thirds.param --emit ir -o out.ir --precision bf16 --bias-correction --inputs terms.npy --max-error 1e-9",
+        "compile thirds.param --emit ir -o out.ir --precision bf16 --bias-correction",
+    ];
+    insta::assert_snapshot!(answers(folder.path(), &lines));
+    let same = answer(folder.path(), "verify thirds.param --inputs terms.npy --precision bf16 --bias-correction");
+    assert!(same.contains("means measured on 2 inputs, those that errors are measured on"), "{same}");
+    // A search first, then the correction of what it has found.
+    let searched = "--precision auto --max-error 1e-2 --bias-correction --calibration others.npy --inputs terms.npy";
+    let found = answer(folder.path(), &format!("verify thirds.param {searched}"));
+    assert!(found.contains("1 of 1 sums corrected") && found.ends_with("── exit 0\n"), "{found}");
+    let compiled = answer(folder.path(), &format!("compile thirds.param --emit ir -o out.ir {searched}"));
+    assert!(compiled.ends_with("── exit 0\n"), "{compiled}");
+    let ir = fs::read_to_string(folder.path().join("out.ir")).expect("it is written");
+    assert!(ir.contains("from thirds.bias.corrected["), "{ir}");
+    let nothing = searched.replace("1e-2", "400dB");
+    assert!(
+        !answer(folder.path(), &format!("verify thirds.param {nothing}")).contains("bias correction"),
+        "none is narrow"
+    );
+}
+
+/// The lock that the tests of the macro build with, taken anew: its corrections, and the hash of what is computed with them.
+#[test]
+fn a_lock_has_the_corrections_that_builds_take() {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let lock = folder.path().join("lock");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let arguments = "verify digits.fp32.param --input in0=1,8,8 --inputs digits_test_images.npy --precision bf16 \
+                     --bias-correction --calibration digits_calibration_images.npy --record --lock";
+    let arguments: Vec<&str> = arguments.split_whitespace().chain([lock.to_str().expect("text")]).collect();
+    assert!(ncnnc(&root.join("runtime/examples/digits"), &arguments).status.success());
+    let recorded = fs::read_to_string(root.join("tests/models/digits.bf16.precision.lock")).expect("the lock");
+    assert_eq!(fs::read_to_string(lock).expect("it is written"), recorded);
+}
+
+#[test]
 fn random_inputs_are_warned_of() {
     let folder = measured_folder();
     let text = answer(folder.path(), "verify sum.param --samples 2 --seed 7");

@@ -18,8 +18,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Ident, Lit, LitInt, LitStr, Path, Token, Visibility, bracketed, parenthesized};
 
 /// The options there are, for messages.
-const OPTIONS: &str =
-    "`weights`, `input`, `output`, `layer`, `numerics`, `threads`, `precision`, `activations`, `lock` and `max_error`";
+const OPTIONS: &str = "`weights`, `input`, `output`, `layer`, `numerics`, `threads`, `precision`, `activations`, `lock`, `max_error` and `bias_correction`";
 
 /// A parsed call of the macro.
 pub struct Arguments {
@@ -78,6 +77,7 @@ fn request(name: Ident, visibility: TokenStream, attributes: TokenStream, path: 
         weights: None,
         lock: None,
         max_error: None,
+        bias_correction: false,
         weights_at_run_time: false,
         functions: Vec::new(),
         options: Options::default(),
@@ -191,6 +191,16 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         "max_error" => {
             input.parse::<Token![=]>()?;
             request.max_error = Some(budget(input)?);
+        }
+        "bias_correction" => {
+            input.parse::<Token![=]>()?;
+            let means: Ident = input.call(Ident::parse_any)?;
+            if means != "lock" {
+                let message = "`bias_correction` wants `lock`: a build measures nothing, but takes the corrections that \
+                               `ncnnc verify --bias-correction --record` has written";
+                return Err(syn::Error::new(means.span(), message));
+            }
+            request.bias_correction = true;
         }
         other => {
             return Err(syn::Error::new(option.span(), format!("unknown option `{other}`; there are {OPTIONS}")));

@@ -41,6 +41,7 @@ use std::path::PathBuf;
 ///     threads = 2;                        // for `new`; the default is 1
 ///     lock = "models/resnet18.precision.lock"; // what the precision is held to
 ///     max_error = 1e-3;                   // the largest error it may have recorded; or 0.1%, or 60dB
+///     bias_correction = lock;             // biases make up for what narrow weights do to means, as it has recorded
 /// }
 /// ```
 ///
@@ -66,6 +67,9 @@ use std::path::PathBuf;
 /// `max_error` fails the build when the lock has recorded a larger error of some output, measured against the model in
 /// double precision: as a difference (`1e-3`), in per cent of the output's largest value (`0.1%`), or as the least ratio of
 /// signal to noise (`60dB`). What is built has the bits that were measured, so that the error is its own.
+///
+/// `bias_correction = lock;` corrects the biases of layers with narrow weights by the numbers that
+/// `ncnnc verify MODEL.param --calibration DIR --bias-correction --record` has written into the lock.
 ///
 /// `numerics` says how: `fast` takes algorithms that change the last places, `strict` computes the plain definition of each
 /// layer, `compensated` computes it so that every result of a layer is within a unit in the last place of the definition in

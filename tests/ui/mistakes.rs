@@ -16,6 +16,7 @@ mod calls {
         precision("fc*") = auto;
         precision("fc") = int8;
         max_error = none;
+        bias_correction = images;
         numerics = compensated;
         weights = models/tiny.bin;
         output out0 out1;
@@ -78,6 +79,15 @@ mod locks {
     ncnnc::include_model! {
         struct Unrecorded = "models/tiny.param";
         max_error = 0.1%;
+    }
+    ncnnc::include_model! {
+        struct Uncalibrated = "models/tiny.param";
+        bias_correction = lock;
+    }
+    ncnnc::include_model! {
+        struct Uncorrected = "models/rounded.param";
+        lock = "models/rounded.precision.lock";
+        bias_correction = lock;
     }
     ncnnc::include_model! {
         struct Inaccurate = "models/rounded.param";

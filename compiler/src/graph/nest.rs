@@ -4,7 +4,8 @@
 //! parts are present, not in kind, so that one interpreter and one scheduler serve them all.
 
 use super::TensorId;
-use crate::expression::Expression;
+use crate::expression::{Expression, Node, NodeId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A loop of a nest: parallel loops come first, those of the reduction after them.
@@ -187,6 +188,11 @@ impl Access {
         }
         Some(position)
     }
+
+    /// The loops it moves with, ascending.
+    pub fn loops(&self) -> BTreeSet<usize> {
+        self.index.iter().flat_map(|index| &index.terms).map(|term| term.axis.0).collect()
+    }
 }
 
 impl Nest {
@@ -195,9 +201,36 @@ impl Nest {
         self.parallel.iter().chain(self.reduction.iter().flat_map(|reduction| &reduction.axes))
     }
 
+    /// Calls `visit` in every iteration of some loops, the last of them fastest, with the iteration of all loops; the others
+    /// are where `iteration` has them.
+    pub fn each_iteration(&self, loops: &[usize], iteration: &mut [usize], mut visit: impl FnMut(&mut [usize])) {
+        let all: Vec<usize> = self.axes().map(|axis| axis.extent).collect();
+        loops.iter().for_each(|axis| iteration[*axis] = 0);
+        for _ in 0..loops.iter().map(|axis| all[*axis]).product() {
+            visit(iteration);
+            for axis in loops.iter().rev() {
+                iteration[*axis] = (iteration[*axis] + 1) % all[*axis];
+                if iteration[*axis] > 0 {
+                    break;
+                }
+            }
+        }
+    }
+
     /// The operand under which `store` finds the reduction's result.
     pub fn reduced(&self) -> usize {
         self.reads.len()
+    }
+
+    /// The reads whose products are summed, where the nest is a contraction of what is read.
+    pub fn factors(&self) -> Option<[usize; 2]> {
+        let term = &self.reduction.as_ref().filter(|reduction| reduction.combine == Combine::FusedSum)?.term;
+        let factor = |id: NodeId| match term.nodes[id.0 as usize] {
+            Node::Read(operand) => Some(operand),
+            Node::Constant(_) | Node::Apply(..) | Node::Call(..) => None,
+        };
+        let [first, second] = term.results[..] else { return None };
+        Some([factor(first)?, factor(second)?])
     }
 
     /// Multiply-adds, where the nest is a contraction.

@@ -50,6 +50,7 @@ mod hostile;
 pub use custom::CustomLayer;
 pub use data::SHAPE_HINT;
 pub use lowering::{Lowering, lower, lower_with};
+pub use per_channel::statistics;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ncnn::{self, Layer, Model, WeightReader, Weights};

@@ -49,6 +49,20 @@ pub(super) fn batch_norm(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
+/// The mean and the deviation that each channel of a batch norm's results had in training; nothing for other layers.
+pub fn statistics(layer: &Layer) -> Option<Vec<[f32; 2]>> {
+    let epsilon = f64::from(layer.parameters.float(1, 0.0));
+    let arrays: Vec<_> = layer.weights.iter().map(Weights::values).collect();
+    let [slope, _, variance, bias] = &arrays[..] else { return None };
+    let channel = |((slope, variance), bias): ((&f32, &f32), &f32)| {
+        let variance = f64::from(*variance);
+        let share = if variance > 0.0 { (variance / (variance + epsilon)).sqrt() } else { 0.0 };
+        [*bias, (f64::from(slope.abs()) * share) as f32]
+    };
+    let channels = slope.iter().zip(variance.iter()).zip(bias.iter()).map(channel);
+    (layer.kind == "BatchNorm").then(|| channels.collect())
+}
+
 pub(super) fn scale_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
     if layer.parameters.int(0, 0) == -233 {
         return Ok(Vec::new());

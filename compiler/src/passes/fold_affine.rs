@@ -9,7 +9,7 @@ use super::fuse::fused;
 use super::operands::renumbered;
 use super::uses::{Uses, nest_at};
 use crate::expression::{Expression, Node, NodeId};
-use crate::graph::{Access, Combine, Element, Graph, Index, Nest, Source};
+use crate::graph::{Access, Element, Graph, Index, Nest, Source};
 use crate::instruction::Instruction;
 use crate::mode::Mode;
 use std::collections::BTreeSet;
@@ -88,7 +88,7 @@ fn fold_at(graph: &Graph, uses: &Uses, at: usize) -> Option<(usize, Fold)> {
     if !map_reads.iter().chain(&bias_reads).all(|i| is_constant(graph, &nest, *i)) {
         return None;
     }
-    let loops = |reads: &[usize]| -> BTreeSet<usize> { reads.iter().flat_map(|i| loops_of(&nest.reads[*i])).collect() };
+    let loops = |reads: &[usize]| -> BTreeSet<usize> { reads.iter().flat_map(|i| nest.reads[*i].loops()).collect() };
     let channels = loops(&map_reads);
     if !channels.is_subset(&loops(&[weight])) {
         return None;
@@ -106,13 +106,7 @@ fn is_bare(graph: &Graph, nest: &Nest) -> bool {
 
 /// The read that is the constant one of a contraction's two factors.
 fn constant_factor(graph: &Graph, nest: &Nest) -> Option<usize> {
-    let term = &nest.reduction.as_ref().filter(|reduction| reduction.combine == Combine::FusedSum)?.term;
-    let factor = |id: &NodeId| match term.nodes[id.0 as usize] {
-        Node::Read(operand) => Some(operand),
-        Node::Constant(_) | Node::Apply(..) | Node::Call(..) => None,
-    };
-    let factors: Vec<usize> = term.results.iter().map(factor).collect::<Option<_>>()?;
-    let mut constant = factors.into_iter().filter(|i| is_constant(graph, nest, *i));
+    let mut constant = nest.factors()?.into_iter().filter(|i| is_constant(graph, nest, *i));
     constant.next().filter(|_| constant.next().is_none())
 }
 
@@ -129,11 +123,6 @@ fn operands(expression: &Expression) -> Vec<usize> {
         Node::Constant(_) | Node::Apply(..) | Node::Call(..) => None,
     });
     reads.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// The loops an access moves with.
-fn loops_of(access: &Access) -> BTreeSet<usize> {
-    access.index.iter().flat_map(|index| &index.terms).map(|term| term.axis.0).collect()
 }
 
 /// A constant's value in one iteration.
@@ -160,7 +149,7 @@ fn scaled_weight(graph: &Graph, nest: &Nest, weight: usize) -> Option<Arc<[u32]>
     let access = &nest.reads[weight];
     let mut words = graph.constant(access.tensor)?.to_vec();
     let mut scaled = vec![false; words.len()];
-    let loops: Vec<usize> = loops_of(access).into_iter().collect();
+    let loops: Vec<usize> = access.loops().into_iter().collect();
     try_iterations(nest, &loops, |iteration| {
         let at = access.position(iteration)?;
         if std::mem::replace(&mut scaled[at], true) {

@@ -1,12 +1,13 @@
 //! What is computed, to the bit: a graph and, for each operation, the numerics that its mathematics leaves open.
 //!
-//! Owns the order of every sum, the format in which every constant is stored, and the text form of a plan. The interpreters here define the truth: compiled code equals
-//! [`interpret`] bit for bit, and [`interpret_real`] is what errors are measured against. Must not know vector widths,
-//! caches or targets.
+//! Owns the order of every sum, the format in which every constant is stored, corrections of biases, and the text form of a
+//! plan. The interpreters here define the truth: compiled code equals [`interpret`] bit for bit, and [`interpret_real`] is what
+//! errors are measured against. Must not know vector widths, caches or targets.
 
 mod arithmetic;
 mod batch;
 mod bounded;
+mod correction;
 mod describe;
 mod interpret;
 mod nest;
@@ -20,6 +21,7 @@ pub mod winograd;
 
 pub use arithmetic::{Arithmetic, Reals, Words};
 pub use bounded::{Bounded, Bounds};
+pub use correction::{Correction, Narrowed};
 pub use interpret::{Interpreter, RealValue, Value, interpret, interpret_real, interpret_with};
 
 pub use crate::mode::Mode;

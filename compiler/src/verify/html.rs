@@ -24,6 +24,10 @@ pub fn html(report: &Report) -> String {
                 h2 { "Smallest storage within the budget" }
                 pre { (chosen.text()) }
             }
+            @if let Some(bias) = &report.bias_correction {
+                h2 { "Bias correction" }
+                pre { (bias.text()) }
+            }
             @for warning in &report.warnings { p class="warning" { "Warning: " (warning) } }
             @for output in &report.outputs { (output_section(output, report.inputs.samples)) }
             (causes(report))

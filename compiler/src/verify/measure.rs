@@ -11,7 +11,7 @@ use super::report::{
 use super::rows::{Pair, Row, rows};
 use super::samples::{Origin, Samples};
 use super::subject::{Subject, hash_words};
-use super::{advice, report};
+use super::{advice, bias, report};
 use crate::budget::Budget;
 use crate::graph::{Element, Graph, Operation, TensorId};
 use crate::lock::{hash_bytes, plan_hash};
@@ -98,6 +98,8 @@ struct MeasuredRow {
     row: Row,
     local: Errors,
     cumulative: Errors,
+    /// The same without corrections of biases.
+    uncorrected: Errors,
     bound: Option<(f64, f64)>,
     words: Vec<String>,
 }
@@ -135,6 +137,7 @@ impl Measured {
             row,
             local: Errors::default(),
             cumulative: Errors::default(),
+            uncorrected: Errors::default(),
             words: Vec::new(),
         };
         let contenders = || Contender::ALL.iter().map(|_| MeasuredContender::default()).collect();
@@ -159,9 +162,11 @@ impl Measured {
     ) {
         tell(0, "the definition in f64, and the plan");
         let traces = Traces::new(subject, inputs);
+        let uncorrected = subject.uncorrected.as_ref().map(|(plan, _)| traced::<Words>(plan, inputs));
         for (at, row) in self.rows.iter_mut().enumerate() {
             tell(1 + at, "each layer alone");
             row.add(subject, &traces);
+            uncorrected.iter().for_each(|uncorrected| row.add_uncorrected(subject, &traces, uncorrected));
         }
         let after = 1 + self.rows.len();
         let outputs = |interpreter: &Interpreter<Reals>| -> Outputs {
@@ -170,6 +175,9 @@ impl Measured {
         let definition = outputs(&traces.definition);
         let words: Vec<Vec<u32>> = (0..self.outputs.len()).map(|output| traces.plan.output(output).1).collect();
         let plan: Outputs = words.iter().map(|words| floats(words)).collect();
+        let output = |trace: &Interpreter<Words>, at| floats(&trace.output(at).1);
+        let uncorrected: Outputs =
+            (uncorrected.iter()).flat_map(|trace| (0..self.outputs.len()).map(move |at| output(trace, at))).collect();
         let error = distance(&plan, &definition);
         if self.worst.is_none_or(|(worst, _)| error > worst) {
             self.worst = Some((error, sample));
@@ -191,6 +199,7 @@ impl Measured {
             for (contender, measured) in Contender::ALL.iter().zip(&mut output.contenders) {
                 let values = match contender {
                     Contender::Plan => Some(&plan[at]),
+                    Contender::Uncorrected => uncorrected.get(at),
                     Contender::Definition => Some(&definition[at]),
                     Contender::NcnnX86 => Some(&x86[at]),
                     Contender::NcnnArm => Some(&arm[at]),
@@ -215,6 +224,10 @@ impl Measured {
         let mut causes: Vec<report::Cause> = self.switches.into_iter().map(Switch::report).collect();
         causes.sort_by(|a, b| b.moves.total_cmp(&a.moves));
         let outputs = self.outputs.into_iter().enumerate().map(|(at, output)| output.report(subject, samples, at));
+        let corrected = subject.uncorrected.as_ref().map(|(plan, calibration)| {
+            let rows = self.rows.iter().map(|row| (&row.row, [&row.uncorrected, &row.cumulative].map(Errors::figures)));
+            bias::report(plan, calibration, rows)
+        });
         Report {
             format: report::FORMAT,
             model: subject.name.clone(),
@@ -228,6 +241,7 @@ impl Measured {
             causes,
             advice: Vec::new(),
             chosen: None,
+            bias_correction: corrected,
             warnings: subject.warnings.iter().map(ToString::to_string).collect(),
         }
     }
@@ -310,6 +324,13 @@ impl MeasuredRow {
             self.words.push(hash_words(whole.iter()));
             self.cumulative
                 .add_all(&numbers(&plan.graph, pair.plan, &whole), &traces.definition.values(pair.definition));
+        }
+    }
+
+    fn add_uncorrected(&mut self, subject: &Subject, traces: &Traces, uncorrected: &Interpreter<Words>) {
+        for pair in &self.row.outputs {
+            let values = numbers(&subject.plan.graph, pair.plan, &uncorrected.values(pair.plan));
+            self.uncorrected.add_all(&values, &traces.definition.values(pair.definition));
         }
     }
 
@@ -401,7 +422,11 @@ impl MeasuredOutput {
             |(errors, agreement): &(Errors, Agreement)| Distance { figures: errors.figures(), agreement: *agreement };
         let by_magnitude = magnitude_classes(&self.contenders[0].from_definition.0);
         let contenders = (Contender::ALL.into_iter().zip(&self.contenders))
-            .filter(|(contender, _)| given || *contender != Contender::Reference)
+            .filter(|(contender, _)| match contender {
+                Contender::Uncorrected => subject.uncorrected.is_some(),
+                Contender::Reference => given,
+                Contender::Plan | Contender::Definition | Contender::NcnnX86 | Contender::NcnnArm => true,
+            })
             .map(|(contender, measured)| ContenderReport {
                 contender,
                 from_definition: (contender != Contender::Definition).then(|| distance(&measured.from_definition)),

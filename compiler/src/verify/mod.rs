@@ -9,6 +9,8 @@
 //! of the whole.
 
 mod advice;
+mod bias;
+mod calibration;
 mod cause;
 mod chosen;
 mod contribution;
@@ -24,11 +26,14 @@ mod rerun;
 mod rows;
 mod samples;
 mod search;
+mod slices;
 mod subject;
 mod subset;
 mod target;
 mod text;
 
+pub use bias::{BiasCorrection, CorrectedLayers};
+pub use calibration::{Calibration, Left};
 pub use chosen::{Chosen, ChosenLayers, Time};
 pub use figures::{Agreement, Binade, Figures, HalfRange};
 pub use history::{Entry, history_html, history_text};

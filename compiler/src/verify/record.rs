@@ -76,6 +76,7 @@ impl Record {
             samples: report.inputs.samples,
             inputs: report.inputs.hash.clone(),
             errors: own_errors(report).iter().map(OutputError::promised).collect(),
+            corrections: report.bias_correction.as_ref().map_or(Vec::new(), |bias| bias.corrections.clone()),
         };
         let line = |of, name: String, whole: &Figures, bits: &String| Line {
             of,

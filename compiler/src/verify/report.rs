@@ -2,6 +2,7 @@
 //!
 //! Field names are those of the JSON form and stay as they are.
 
+use super::bias::BiasCorrection;
 use super::chosen::Chosen;
 use super::figures::{Agreement, Binade, Figures, HalfRange};
 use serde::Serialize;
@@ -35,6 +36,9 @@ pub struct Report {
     /// What the search for the smallest storage has chosen, where there was one: this is what the rest is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<Chosen>,
+    /// How the biases were corrected, and what that does, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bias_correction: Option<BiasCorrection>,
     /// What to do about it.
     pub advice: Vec<Advice>,
     /// What the user should know.
@@ -159,6 +163,8 @@ pub struct OutputReport {
 pub enum Contender {
     /// The plan under test.
     Plan,
+    /// The same plan without corrections of biases.
+    Uncorrected,
     /// The plain definition in `f64`, over the file's constants.
     Definition,
     /// ncnn with its defaults on x86: weights of inner products rounded to f16, everything else f32.
@@ -171,12 +177,14 @@ pub enum Contender {
 
 impl Contender {
     /// Every contender, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Plan, Self::Definition, Self::NcnnX86, Self::NcnnArm, Self::Reference];
+    pub const ALL: [Self; 6] =
+        [Self::Plan, Self::Uncorrected, Self::Definition, Self::NcnnX86, Self::NcnnArm, Self::Reference];
 
     /// What reports call it.
     pub fn text(self) -> &'static str {
         match self {
             Self::Plan => "this plan",
+            Self::Uncorrected => "without bias correction",
             Self::Definition => "definition in f64",
             Self::NcnnX86 => "ncnn, x86 (emulated)",
             Self::NcnnArm => "ncnn, ARM f16 (emulated)",

@@ -1,10 +1,11 @@
 //! The model under test: its plan, the plain definition it is measured against, and the plans that switch one cause of
 //! error off at a time.
 
+use super::calibration::Calibration;
 use crate::compile::{File, Options, plan};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, Operation, RoutineKind, TensorId};
-use crate::lock::{model_hash, options_text};
+use crate::lock::{CORRECTED, model_hash, options_text};
 use crate::mode::Mode;
 use crate::ncnn::{self, Storage};
 use crate::ops;
@@ -34,6 +35,8 @@ pub struct Subject {
     pub unnarrowed: Option<Plan>,
     /// The plan that stores the output of every layer as it is; nothing where the plan under test does.
     pub unrounded: Option<Plan>,
+    /// The plan without corrections of biases, and these; nothing where the plan under test has none.
+    pub uncorrected: Option<(Plan, Calibration)>,
     /// What the files say of each layer, by its name.
     pub layers: HashMap<String, LayerFacts>,
     /// What the user chose, as text.
@@ -53,17 +56,21 @@ pub struct LayerFacts {
     pub storage: Option<Storage>,
     /// ncnn's feature mask: what it is not to do in this layer.
     pub mask: i32,
+    /// The mean and the deviation that each channel of its results had in training, if it says so.
+    pub statistics: Option<Vec<[f32; 2]>>,
 }
 
 /// The id of the feature mask among a layer's parameters.
 const FEATURE_MASK: u32 = 31;
 
 impl Subject {
-    /// Reads and plans a model. `original` is a `.bin` of the same network with wider constants.
+    /// Reads and plans a model. `original` is a `.bin` of the same network with wider constants. What corrects biases comes
+    /// with [`Self::corrected`].
     ///
     /// # Errors
     /// Everything that is wrong with the model, and layers of the user's own, which nothing here can compute.
     pub fn new(param: File, weights: File, original: Option<File>, options: &Options) -> Result<Self, Vec<Diagnostic>> {
+        let options = &Options { bias_correction: None, ..options.clone() };
         let (planned, changes, warnings) = plan(param, weights, options, options.mode)?;
         let (definition, layers) = define(param, weights, options)?;
         if let Some(name) = custom_layer(&definition.graph) {
@@ -92,11 +99,35 @@ impl Subject {
             unrewritten: unrewritten.map(|(plan, ..)| plan),
             unnarrowed,
             unrounded,
+            uncorrected: None,
             layers,
             options: options_text(options),
             hash: model_hash(param, weights),
             warnings,
         })
+    }
+
+    /// The model with its biases corrected.
+    ///
+    /// # Panics
+    /// When it is corrected already, or the corrections are those of another model.
+    #[must_use]
+    pub fn corrected(self, calibration: Calibration) -> Self {
+        assert!(self.uncorrected.is_none(), "a correction of what has been corrected");
+        let corrected =
+            |plan: &Plan| plan.corrected(&calibration.corrections).expect("a correction for each contraction");
+        let plan = corrected(&self.plan);
+        Self {
+            direct: plan.without_algorithms(),
+            // Constants that have been folded are rounded otherwise than those they are made of: corrections of the ones
+            // are none of the others.
+            unrewritten: None,
+            unrounded: self.unrounded.map(|plan| corrected(&plan)),
+            uncorrected: Some((self.plan, calibration)),
+            options: self.options + CORRECTED,
+            plan,
+            ..self
+        }
     }
 
     /// The name and the shape of every input.
@@ -139,6 +170,7 @@ fn define(
         kind: layer.kind.clone(),
         storage: layer.weights.first().map(|weights| weights.storage),
         mask: layer.parameters.int(FEATURE_MASK, 0),
+        statistics: ops::statistics(layer),
     };
     let layers = model.layers.iter().map(|layer| (layer.name.clone(), facts(layer))).collect();
     Ok((Plan::new(graph, Mode::Strict), layers))

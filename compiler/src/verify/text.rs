@@ -23,6 +23,9 @@ fn write_report(report: &Report, out: &mut String) -> std::fmt::Result {
     if let Some(chosen) = &report.chosen {
         writeln!(out, "{}", chosen.text())?;
     }
+    if let Some(bias) = &report.bias_correction {
+        writeln!(out, "{}", bias.text())?;
+    }
     let state = if report.verdict.passed { "ok" } else { "FAILED" };
     let verdict = format!("{}: {state}: {}", report.model, report.verdict.text);
     writeln!(out, "{}", wrapped(&verdict, WIDTH - 2, 2))?;
@@ -165,7 +168,7 @@ pub(super) fn percent(count: u64, of: u64) -> String {
 }
 
 /// A name that fits its column.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     if name.chars().count() <= NAMES {
         return name.to_string();
     }

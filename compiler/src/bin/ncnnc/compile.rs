@@ -1,5 +1,6 @@
 //! `ncnnc compile`: a model becomes files for a machine.
 
+use crate::bias::BiasArguments;
 use crate::console::{Console, Done, Stop};
 use crate::machine::MachineArguments;
 use crate::model::{Model, ShapedModelArguments};
@@ -10,7 +11,7 @@ use crate::verify::{choose, measured, refusal, unlimited};
 use clap::ValueEnum;
 use ncnnc_compiler::budget::Budget;
 use ncnnc_compiler::build::type_name;
-use ncnnc_compiler::compile::{Compiled, compile, hash};
+use ncnnc_compiler::compile::{Compiled, Options, compile, hash};
 use ncnnc_compiler::diagnostic::Diagnostic;
 use ncnnc_compiler::door::{content_hash, facts};
 use ncnnc_compiler::emit::object::{self, Network, Platform, Triple};
@@ -31,6 +32,7 @@ use target_lexicon::Environment;
   ncnnc compile resnet18.param --target-cpu x86-64-v3 --weights extern
   ncnnc compile resnet18.param --precision f16 --max-error 0.1% --inputs images/
   ncnnc compile resnet18.param --precision auto --max-error 60dB --inputs images/
+  ncnnc compile resnet18.param --precision bf16 --bias-correction --calibration images/
   ncnnc compile resnet18.param --emit rust -o src/resnet18.rs
   ncnnc compile resnet18.param --emit asm -o - | less
 
@@ -57,6 +59,8 @@ pub struct Arguments {
     max_error: Option<Budget>,
     #[command(flatten)]
     inputs: InputArguments,
+    #[command(flatten)]
+    bias: BiasArguments,
     /// Measures the first N samples only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "inputs")]
     samples: Option<u32>,
@@ -101,11 +105,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let kinds = arguments.kinds()?;
     let model = arguments.model.model.read_open(console)?;
     let progress = Progress::start(console, format!("compiling {name}"));
-    let chosen = arguments.measure(&model, &progress)?;
-    let mut options = arguments.model.options()?;
-    if let Some(chosen) = &chosen {
-        options.precision = chosen.precision.clone();
-    }
+    let (options, chosen) = arguments.settle(&model, &progress)?;
     let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
     let hash = hash(model.param(), model.weights(), &options);
@@ -148,22 +148,41 @@ impl Weights {
 }
 
 impl Arguments {
-    /// Holds the model to the budget, if there is one; gives the storage that was searched for.
-    fn measure(&self, model: &Model, progress: &Progress) -> Result<Option<Chosen>, Stop> {
-        let auto = self.model.model.is_auto();
-        let Some(budget) = self.max_error else {
-            return if auto { Err(unlimited().into()) } else { Ok(None) };
-        };
-        let options = self.model.options()?;
-        let subject = Subject::new(model.param(), model.weights(), None, &options)?;
-        let samples = self.inputs.read(&subject, self.samples.map(|samples| samples as usize))?;
-        let chosen = auto.then(|| choose(model, &options, &subject, &samples, budget, progress)).transpose()?;
-        if chosen.as_ref().is_some_and(|chosen| chosen.met) {
-            return Ok(chosen);
+    /// What the compiler shall do, with what takes measuring to find out; holds the model to the budget, if there is one.
+    /// Gives the storage that was searched for as well.
+    fn settle(&self, model: &Model, progress: &Progress) -> Result<(Options, Option<Chosen>), Stop> {
+        let (mut options, auto) = (self.model.options()?, self.model.model.is_auto());
+        if auto && self.max_error.is_none() {
+            return Err(unlimited().into());
         }
-        let report = Report { chosen, ..measured(&subject, &samples, Some(budget), progress) };
+        if self.max_error.is_none() && !self.bias.is_wanted() {
+            return Ok((options, None));
+        }
+        let subject = |options: &Options| Subject::new(model.param(), model.weights(), None, options);
+        let mut measured_on = subject(&options)?;
+        let most = self.samples.map(|samples| samples as usize);
+        let samples = self.inputs.is_given().then(|| self.inputs.read(&measured_on, most)).transpose()?;
+        let mut chosen = None;
+        if let (true, Some(budget), Some(samples)) = (auto, self.max_error, &samples) {
+            let found = choose(model, &options, &measured_on, samples, budget, progress)?;
+            options.precision = found.precision.clone();
+            measured_on = subject(&options)?;
+            chosen = Some(found);
+        }
+        let nothing_found = auto && measured_on.unnarrowed.is_none();
+        if self.bias.is_wanted() && !nothing_found {
+            measured_on = self.bias.correct(measured_on, samples.as_ref(), progress)?;
+        }
+        let corrections = measured_on.uncorrected.as_ref().map(|(_, calibration)| calibration.corrections.clone());
+        // What the search has measured is what is compiled, unless it was corrected since.
+        let is_measured = corrections.is_none() && chosen.as_ref().is_some_and(|chosen| chosen.met);
+        options.bias_correction = corrections;
+        let (Some(budget), Some(samples), false) = (self.max_error, samples, is_measured) else {
+            return Ok((options, chosen));
+        };
+        let report = Report { chosen, ..measured(&measured_on, &samples, Some(budget), progress) };
         match refusal(&report) {
-            None => Ok(None),
+            None => Ok((options, report.chosen)),
             Some(refusal) if refusal.hint.is_some() => Err(refusal.into()),
             Some(refusal) => {
                 Err(refusal.hint("`ncnnc verify` with the same options shows each layer, and what to do").into())

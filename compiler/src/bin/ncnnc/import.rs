@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     files.add(param.with_extension("bin"), converted.weights.clone());
     files.write(std::slice::from_ref(&arguments.source))?;
     let model = Model::new(&param, &param.with_extension("bin"), converted.param, converted.weights, console);
-    let question = Question { model: &model, original: None, options: Options::default(), auto: false };
+    let question = Question { model: &model, original: None, options: Options::default(), auto: false, bias: None };
     arguments.measurement.run(&question, Purpose::Record, console)
 }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod bench;
+mod bias;
 mod check;
 mod compile;
 mod completions;

@@ -37,12 +37,13 @@ pub struct SampleArguments {
 
 /// A path for what has a name.
 #[derive(Clone)]
-struct Named {
+pub struct Named {
     name: Option<String>,
     path: PathBuf,
 }
 
-fn named(text: &str) -> Result<Named, String> {
+/// `out0=path`, or a path alone.
+pub fn named(text: &str) -> Result<Named, String> {
     let (name, path) = text.split_once('=').map_or((None, text), |(name, path)| (Some(name.to_string()), path));
     if path.is_empty() { Err("a path is missing".into()) } else { Ok(Named { name, path: path.into() }) }
 }
@@ -56,12 +57,25 @@ impl InputArguments {
     /// # Errors
     /// Every file that can't be read or doesn't fit the model.
     pub fn read(&self, subject: &Subject, most: Option<usize>) -> Result<Samples, Vec<Diagnostic>> {
-        Samples::given(subject, &self.columns(subject, most)?)
+        read_inputs(&self.inputs, subject, most)
+    }
+
+    /// Whether there are any.
+    pub fn is_given(&self) -> bool {
+        !self.inputs.is_empty()
     }
 
     fn columns(&self, subject: &Subject, most: Option<usize>) -> Result<Vec<(String, Vec<f32>)>, Vec<Diagnostic>> {
         columns("input", &self.inputs, &subject.inputs(), most)
     }
+}
+
+/// Reads the first samples, `most` at most, or all.
+///
+/// # Errors
+/// Every file that can't be read or doesn't fit the model.
+pub fn read_inputs(given: &[Named], subject: &Subject, most: Option<usize>) -> Result<Samples, Vec<Diagnostic>> {
+    Samples::given(subject, &columns("input", given, &subject.inputs(), most)?)
 }
 
 impl SampleArguments {
@@ -71,7 +85,7 @@ impl SampleArguments {
     /// Every file that can't be read or doesn't fit the model.
     pub fn read(&self, subject: &Subject) -> Result<Samples, Vec<Diagnostic>> {
         let most = self.samples.map(|samples| samples as usize);
-        if self.given.inputs.is_empty() {
+        if !self.given.is_given() {
             return Ok(Samples::random(subject, most.unwrap_or(FEW), self.seed));
         }
         let inputs = self.given.columns(subject, most);

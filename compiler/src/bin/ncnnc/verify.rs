@@ -1,5 +1,6 @@
 //! `ncnnc verify`: how far a model's outputs are from what they should be, why, and whether that has changed.
 
+use crate::bias::BiasArguments;
 use crate::console::{Console, Done, Stop};
 use crate::lock::{Lock, LockArguments};
 use crate::model::{self, Model, ShapedModelArguments};
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
   ncnnc verify model.param --inputs images/ --precision f16 --precision 'fc*=f32' --report report.html
   ncnnc verify model.param --inputs images/ --precision f16 --max-error 0.1%
   ncnnc verify model.param --inputs images/ --precision auto --max-error 60dB --precision 'fc*=f32'
+  ncnnc verify model.param --inputs test/ --precision bf16 --bias-correction --calibration images/
   ncnnc verify model.param --inputs images/ --record
   ncnnc verify model.param --inputs images/ --locked      # in CI
 
@@ -38,6 +40,8 @@ pub struct Arguments {
     model: ShapedModelArguments,
     #[command(flatten)]
     measurement: MeasurementArguments,
+    #[command(flatten)]
+    bias: BiasArguments,
     /// The same network's .bin before its constants were narrowed, to say what that did
     #[arg(long, value_name = "FILE.bin")]
     original: Option<PathBuf>,
@@ -88,7 +92,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         (false, false) => Purpose::Look,
     };
     let (options, auto) = (arguments.model.options()?, arguments.model.model.is_auto());
-    arguments.measurement.run(&Question { model: &model, original, options, auto }, purpose, console)
+    arguments.measurement.run(
+        &Question { model: &model, original, options, auto, bias: Some(&arguments.bias) },
+        purpose,
+        console,
+    )
 }
 
 /// What is to be measured.
@@ -101,12 +109,23 @@ pub struct Question<'m> {
     pub options: Options,
     /// Whether the storage of the layers that `options` doesn't name is searched for.
     pub auto: bool,
+    /// How biases are corrected.
+    pub bias: Option<&'m BiasArguments>,
 }
 
 impl Question<'_> {
     fn subject(&self, precision: &Precision) -> Result<Subject, Vec<Diagnostic>> {
         let options = Options { precision: precision.clone(), ..self.options.clone() };
         Subject::new(self.model.param(), self.model.weights(), self.original, &options)
+    }
+
+    /// The subject with its biases corrected, if that is wanted and, after a search, something is stored narrow.
+    fn corrected(&self, subject: Subject, samples: &Samples, progress: &Progress) -> Result<Subject, Vec<Diagnostic>> {
+        let nothing_found = self.auto && subject.unnarrowed.is_none();
+        match self.bias.filter(|bias| bias.is_wanted() && !nothing_found) {
+            Some(bias) => bias.correct(subject, Some(samples), progress),
+            None => Ok(subject),
+        }
     }
 }
 
@@ -146,11 +165,12 @@ impl MeasurementArguments {
         let subject = question.subject(&question.options.precision)?;
         let samples = self.samples.read(&subject)?;
         if !question.auto {
+            let subject = question.corrected(subject, &samples, &progress)?;
             return Ok(measured(&subject, &samples, self.max_error, &progress));
         }
         let budget = self.max_error.ok_or_else(unlimited)?;
         let chosen = choose(question.model, &question.options, &subject, &samples, budget, &progress)?;
-        let subject = question.subject(&chosen.precision)?;
+        let subject = question.corrected(question.subject(&chosen.precision)?, &samples, &progress)?;
         Ok(Report { chosen: Some(chosen), ..measured(&subject, &samples, self.max_error, &progress) })
     }
 }
