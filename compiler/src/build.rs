@@ -17,7 +17,7 @@
 use crate::budget::Budget;
 use crate::compile::Options;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::door::Request;
+use crate::door::{self, Request};
 use crate::format::Format;
 use crate::mode::{LayerMode, Mode};
 use crate::ops::CustomLayer;
@@ -185,7 +185,7 @@ impl Model {
         self
     }
 
-    /// How many threads `new` takes.
+    /// How many threads `new` takes, the caller's own included, from 1 to [`MOST_THREADS`](crate::door::MOST_THREADS).
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
@@ -217,31 +217,8 @@ impl Model {
         let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
         let folder = PathBuf::from(variable("OUT_DIR")?);
         let architecture = variable("CARGO_CFG_TARGET_ARCH")?;
-        let stem = self.file.unwrap_or_else(|| stem(&self.param));
-        let name = self.name.unwrap_or_else(|| type_name(&stem));
-        if !is_identifier(&name) {
-            return Err(vec![Diagnostic::error(format!("`{name}` can't be the name of a type"))]);
-        }
-        let targets = TARGETS.iter().copied().filter(|target| match target.architecture {
-            Architecture::Any => true,
-            Architecture::X86_64 => architecture == "x86_64",
-            Architecture::Aarch64 => architecture == "aarch64",
-        });
-        let request = Request {
-            name: Ident::new(&name, Span::call_site()),
-            visibility: quote!(pub),
-            attributes: quote!(),
-            param: self.param,
-            weights: self.weights,
-            lock: self.lock,
-            max_error: self.max_error,
-            bias_correction: self.bias_correction,
-            weights_at_run_time: self.weights_at_run_time,
-            functions: self.functions.iter().map(|function| path(function)).collect::<Result<_, _>>()?,
-            options: self.options,
-            threads: self.threads,
-            targets: targets.collect(),
-        };
+        let stem = self.stem();
+        let request = self.request(&architecture)?;
         let file = format!("{stem}.constants");
         let from_code = format!("/{file}");
         println!("cargo::rerun-if-changed={}", root.join(&request.param).display());
@@ -252,6 +229,50 @@ impl Model {
         write(&constants, &generated.constants)?;
         write(&folder.join(format!("{stem}.rs")), generated.code.to_string().as_bytes())?;
         Ok((constants, generated.warnings))
+    }
+
+    /// What the files written are called, without their endings.
+    fn stem(&self) -> String {
+        self.file.clone().unwrap_or_else(|| stem(&self.param))
+    }
+
+    /// What is asked for, on an architecture as cargo names it.
+    fn request(self, architecture: &str) -> Result<Request, Vec<Diagnostic>> {
+        let name = self.name.clone().unwrap_or_else(|| type_name(&self.stem()));
+        let mut problems = Vec::new();
+        if !is_identifier(&name) {
+            problems.push(Diagnostic::error(format!("`{name}` can't be the name of a type")));
+        }
+        let mut functions = Vec::new();
+        for function in &self.functions {
+            path(function).map_or_else(|problem| problems.push(problem), |function| functions.push(function));
+        }
+        if let Err(problem) = door::threads(self.threads) {
+            problems.push(Diagnostic::error(problem));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let targets = TARGETS.iter().copied().filter(|target| match target.architecture {
+            Architecture::Any => true,
+            Architecture::X86_64 => architecture == "x86_64",
+            Architecture::Aarch64 => architecture == "aarch64",
+        });
+        Ok(Request {
+            name: Ident::new(&name, Span::call_site()),
+            visibility: quote!(pub),
+            attributes: quote!(),
+            param: self.param,
+            weights: self.weights,
+            lock: self.lock,
+            max_error: self.max_error,
+            bias_correction: self.bias_correction,
+            weights_at_run_time: self.weights_at_run_time,
+            functions,
+            options: self.options,
+            threads: self.threads,
+            targets: targets.collect(),
+        })
     }
 }
 
@@ -275,9 +296,9 @@ fn is_identifier(name: &str) -> bool {
 }
 
 /// The path of a function.
-fn path(text: &str) -> Result<TokenStream, Vec<Diagnostic>> {
+fn path(text: &str) -> Result<TokenStream, Diagnostic> {
     let path = text.strip_prefix("::").unwrap_or(text).split("::").all(is_identifier).then(|| text.parse().ok());
-    path.flatten().ok_or_else(|| vec![Diagnostic::error(format!("`{text}` is not the path of a function"))])
+    path.flatten().ok_or_else(|| Diagnostic::error(format!("`{text}` is not the path of a function")))
 }
 
 fn variable(name: &str) -> Result<String, Vec<Diagnostic>> {
@@ -288,13 +309,31 @@ fn variable(name: &str) -> Result<String, Vec<Diagnostic>> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
-    std::fs::write(path, bytes)
-        .map_err(|error| vec![Diagnostic::error(format!("can't write {}: {error}", path.display())).code(Code::File)])
+    std::fs::write(path, bytes).map_err(|error| {
+        let problem = Diagnostic::error(format!("can't write {}: {error}", path.display()));
+        vec![problem.code(Code::File).about(path.display())]
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_asked_for_is_refused_at_once() {
+        let model =
+            Model::new("tiny.param").name("tiny model").layer("Swirl", "a swirl", &[&[4]]).threads(3_000_000_000);
+        let problems = model.request("x86_64").err().unwrap_or_default();
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let expected = [
+            "error: `tiny model` can't be the name of a type",
+            "error: `a swirl` is not the path of a function",
+            "error: `threads` must not be above 1024",
+        ];
+        assert_eq!(problems, expected);
+        assert!(Model::new("tiny.param").threads(0).request("x86_64").is_err());
+        assert!(Model::new("tiny.param").threads(1024).request("x86_64").is_ok());
+    }
 
     #[test]
     fn types_are_named_after_files() {

@@ -1,10 +1,17 @@
 //! Words as files and objects hold them: four bytes each, the lowest first. Whole arrays are copied at once: a macro isn't
 //! optimised, and a loop over the millions of numbers of a network would take it seconds.
 
+use std::borrow::Cow;
+
 /// The bytes of words.
 pub fn of_words(words: &[u32]) -> Vec<u8> {
+    view_of_words(words).into_owned()
+}
+
+/// The bytes of words, which are the words themselves where this machine holds them so.
+pub fn view_of_words(words: &[u32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
-        bytemuck::pod_collect_to_vec(words)
+        bytemuck::cast_slice(words).into()
     } else {
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }

@@ -93,8 +93,8 @@ pub fn plan(
         plan = plan.corrected(corrections).ok_or_else(|| vec![misfit()])?;
     }
     let Network { changes, mut warnings, .. } = network;
-    warnings.extend(plan.overflows.iter().map(|overflow| too_large(&plan, overflow)));
-    warnings.extend(without_effect(&plan, &options.activations));
+    warnings.extend(plan.overflows.iter().map(|overflow| too_large(&plan, overflow).about(param.path)));
+    warnings.extend(without_effect(&plan, &options.activations).into_iter().map(|warning| warning.about(param.path)));
     Ok((plan, changes, warnings))
 }
 
@@ -145,13 +145,18 @@ impl Network {
     /// # Errors
     /// As [`compile`].
     pub fn new(param: File, weights: File, options: &Options, rewriting: Mode) -> Result<Self, Vec<Diagnostic>> {
-        let mut model = ops::read_param(param.path, param.bytes, &options.custom)?;
-        check_options(&model, options)?;
-        ops::custom::check(&model, &options.custom)?;
-        ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
-        let mut graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
+        let mut model = ops::read_param(param.path, param.bytes, &options.shapes, &options.custom)?;
+        let about_param = |problems: Vec<Diagnostic>| -> Vec<Diagnostic> {
+            problems.into_iter().map(|problem| problem.about(param.path)).collect()
+        };
+        check_options(&model, options).map_err(about_param)?;
+        ops::custom::check(&model, &options.custom).map_err(about_param)?;
+        ops::read_weights_with(&mut model, weights.path, weights.bytes, &options.shapes, &options.custom)?;
+        let mut graph =
+            ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom).map_err(about_param)?;
         if graph.outputs.is_empty() {
-            return Err(vec![Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path))]);
+            let problem = Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path));
+            return Err(vec![problem.about(param.path)]);
         }
         let masks: Vec<(String, u32)> =
             model.layers.iter().map(|layer| (layer.name.clone(), layer.parameters.feature_mask())).collect();

@@ -13,10 +13,29 @@ use std::fmt::{self, Write};
 pub struct Location {
     /// The path as the user named it.
     pub path: String,
-    /// The line, from 1; 0 where the file has none (binary files).
-    pub line: u32,
-    /// The column in characters, from 1; in binary files the byte offset.
-    pub column: u32,
+    /// Where in it.
+    pub position: Position,
+}
+
+/// Where in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Position {
+    /// Nowhere: the file itself is meant, and the message names it.
+    File,
+    /// In a binary file, the byte offset.
+    Byte(u32),
+    /// The line and the column in characters, both from 1.
+    Line(u32, u32),
+}
+
+impl Location {
+    /// The line, where the file has any.
+    pub fn line(&self) -> Option<u32> {
+        match self.position {
+            Position::Line(line, _) => Some(line),
+            Position::File | Position::Byte(_) => None,
+        }
+    }
 }
 
 /// How bad it is.
@@ -67,6 +86,12 @@ impl Diagnostic {
         Self { location: Some(location), ..self }
     }
 
+    /// The same, about a file, unless a place is known already.
+    pub fn about(self, path: impl ToString) -> Self {
+        let file = || Location { path: path.to_string(), position: Position::File };
+        Self { location: Some(self.location.unwrap_or_else(file)), ..self }
+    }
+
     /// The same, about a layer.
     pub fn layer(self, layer: impl Into<String>) -> Self {
         Self { layer: Some(layer.into()), ..self }
@@ -80,11 +105,11 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        if let Some(Location { path, line, column }) = &self.location {
-            if *line > 0 {
-                write!(f, "{path}:{line}:{column}: ")?;
-            } else {
-                write!(f, "{path}: byte {column}: ")?;
+        if let Some(Location { path, position }) = &self.location {
+            match position {
+                Position::File => {}
+                Position::Byte(offset) => write!(f, "{path}: byte {offset}: ")?,
+                Position::Line(line, column) => write!(f, "{path}:{line}:{column}: ")?,
             }
         }
         f.write_str(match self.severity {

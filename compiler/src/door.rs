@@ -22,6 +22,18 @@ use std::path::{Path, PathBuf};
 /// Threads that a model can be told to take, at most: more than machines have, and few enough to be started.
 pub const MOST_THREADS: u16 = 1024;
 
+/// Whether a model can be told to take so many threads.
+///
+/// # Errors
+/// When it is none, or above [`MOST_THREADS`].
+pub fn threads(number: usize) -> Result<(), String> {
+    match number {
+        0 => Err("`threads` must not be 0: the caller's own is one of them".to_string()),
+        _ if number > MOST_THREADS.into() => Err(format!("`threads` must not be above {MOST_THREADS}")),
+        _ => Ok(()),
+    }
+}
+
 /// A type that runs a model.
 pub struct Request {
     /// What the type is called.
@@ -118,8 +130,9 @@ impl Request {
             }
             (weights, lock) => {
                 let mut problems: Vec<Diagnostic> = [weights.err(), lock.err()].into_iter().flatten().collect();
-                problems
-                    .extend(ops::read_param(&self.param, &param_bytes, &self.options.custom).err().unwrap_or_default());
+                let Options { shapes, custom, .. } = &self.options;
+                let param = ops::read_param(&self.param, &param_bytes, shapes, custom);
+                problems.extend(param.err().unwrap_or_default());
                 Err(problems)
             }
         }
@@ -173,7 +186,7 @@ impl Request {
         let compiled = compile(param, weights, &options, &self.targets)?;
         if let Some(lock) = lock {
             lock::check(lock, [param, weights], &options, &compiled.plan, self.max_error)
-                .map_err(|problem| vec![problem])?;
+                .map_err(|problem| vec![problem.about(lock.path)])?;
         }
         let packed = pack(&compiled.programs);
         let code = emit(&Module {
@@ -205,6 +218,7 @@ fn read(name: &str, path: &Path, hint: &str) -> Result<Vec<u8>, Diagnostic> {
     std::fs::read(path).map_err(|error| {
         Diagnostic::error(format!("can't read `{name}`: {error}"))
             .code(Code::File)
+            .about(name)
             .hint(format!("looked for {}; {hint}", path.display()))
     })
 }

@@ -7,7 +7,7 @@
 
 use crate::budget::{Budget, OutputError};
 use crate::compile::{File, Options};
-use crate::diagnostic::{Code, Diagnostic, Location};
+use crate::diagnostic::{Code, Diagnostic, Location, Position};
 use crate::plan::{Correction, Plan};
 use crate::precision::Precision;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -151,7 +151,7 @@ pub fn corrections(lock: File) -> Result<Vec<Correction>, Diagnostic> {
 pub fn not_a_lock(path: &str, line: u32, what: &str) -> Diagnostic {
     Diagnostic::error(format!("not a precision lock: {what}"))
         .code(Code::Form)
-        .at(Location { path: path.to_string(), line, column: 1 })
+        .at(Location { path: path.to_string(), position: Position::Line(line, 1) })
         .hint("take the file away, and `ncnnc verify --record` writes it anew")
 }
 
@@ -328,7 +328,8 @@ mod tests {
             (text.lines().take(4).map(|line| line.to_string() + "\n").collect(), 1),
         ] {
             let Err(problem) = Head::read("a", &wrong) else { panic!("{wrong} is read") };
-            assert_eq!(problem.location.map(|location| location.line), Some(line), "{}", problem.message);
+            let position = problem.location.map(|location| location.position);
+            assert_eq!(position, Some(Position::Line(line, 1)), "{}", problem.message);
         }
     }
 }

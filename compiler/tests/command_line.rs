@@ -203,8 +203,12 @@ fn what_cannot_be_done_is_refused() {
             "inspect small.param --svg same.svg --graph absent/../same.svg",
             "inspect small.param --input image=3,8,8 --input image=3,9,9",
             "compile small.param --target sparkly-unknown-unicorn",
-            "compile small.param --target-cpu 8086",
+            "compile small.param --target x86_64-unknown-linux-gnu --target-cpu 8086",
+            "compile small.param --target x86_64-unknown-linux-gnu --target-cpu znver6",
             "compile small.param --target x86_64-unknown-linux-gnu --target-feature +sse9",
+            "compile small.param --target x86_64-unknown-linux-gnu --target-feature +avx512bv",
+            "compile small.param --target x86_64-unknown-linux-gnu --target-feature avx2",
+            "compile small.param --target x86_64-unknown-linux-gnu --target-feature core-avx2",
             "compile small.param --emit rust -o small.bin/small.rs",
             "compile small.param --emit rust -o small.bin",
             "compile small.param -o -",
@@ -215,6 +219,21 @@ fn what_cannot_be_done_is_refused() {
     let left = ["folder.param", "small.bin", "small.param", "wrong.bin", "wrong.param"];
     assert_eq!(names(folder.path()), left, "nothing is left behind");
     assert_eq!(fs::read(folder.path().join("small.bin")).expect("a file"), weights(), "inputs stay as they are");
+}
+
+#[test]
+fn programs_are_told_which_file_a_message_is_about() {
+    let folder = folder();
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "check absent.param --message-format json",
+            "check small.param absent.bin --message-format json",
+            "check small.param --input other=3,4,4 --message-format json",
+            "run small.param --input image=small.param --message-format json",
+            "compile small.param --emit rust -o small.bin --message-format json",
+        ],
+    ));
 }
 
 #[test]
@@ -432,7 +451,13 @@ fn features_without_use_are_warned_of() {
         let set = ir.lines().find_map(|line| line.strip_prefix("instruction set ")).expect("an instruction set");
         (set.to_string(), String::from_utf8(output.stderr).expect("text"))
     };
-    for (features, set) in [("+avx2,+fma,+f16c", "avx2"), ("+avx2,-avx2", "portable")] {
+    for (features, set) in [
+        ("+avx2,+fma,+f16c", "avx2"),
+        ("+avx2,-avx2", "portable"),
+        ("+sse4.2,+aes,-xop,+bmi2", "portable"),
+        ("+avx512bw,+avx512cd,+avx512dq,+avx512vl", "avx512"),
+        ("+avx10.1", "avx512"),
+    ] {
         assert_eq!(compile(features), (set.to_string(), String::new()), "{features}");
     }
     let (set, warning) = compile("+avx2");

@@ -3,7 +3,7 @@
 use ncnnc_compiler::budget::{Budget, FORMS};
 use ncnnc_compiler::build::{stem, type_name};
 use ncnnc_compiler::compile::Options;
-use ncnnc_compiler::door::Request;
+use ncnnc_compiler::door::{Request, threads};
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::mode::{LayerMode, Mode};
 use ncnnc_compiler::ops::CustomLayer;
@@ -180,7 +180,9 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         }
         "threads" => {
             input.parse::<Token![=]>()?;
-            request.threads = extent(&input.parse()?)?;
+            let number: LitInt = input.parse()?;
+            request.threads = number.base10_parse()?;
+            threads(request.threads).map_err(|problem| syn::Error::new(number.span(), problem))?;
         }
         "precision" => formats(input, "precision", &mut request.options.precision)?,
         "activations" => formats(input, "activations", &mut request.options.activations)?,

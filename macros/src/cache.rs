@@ -63,5 +63,6 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
 fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error(format!("can't write {}: {error}", path.display()))
         .code(Code::File)
+        .about(path.display())
         .hint("packed constants are kept under cargo's target directory; a build script can be used instead")
 }

@@ -38,7 +38,7 @@ use std::path::PathBuf;
 ///     precision("conv_3", "fc*") = f32;   // and those of layers with these names
 ///     activations = f16;                  // how what layers put out is stored between them: f32, the default, f16 or bf16
 ///     activations("head/*") = f32;        // and what layers with these names put out
-///     threads = 2;                        // for `new`; the default is 1
+///     threads = 2;                        // for `new`, up to 1024; the default is 1
 ///     lock = "models/resnet18.precision.lock"; // what the precision is held to
 ///     max_error = 1e-3;                   // the largest error it may have recorded; or 0.1%, or 60dB
 ///     bias_correction = lock;             // biases make up for what narrow weights do to means, as it has recorded

@@ -22,7 +22,8 @@ impl Options {
         Self::default()
     }
 
-    /// So many threads, the caller's own included. Without the feature `std` there is always one.
+    /// So many threads, the caller's own included; where the system doesn't start so many, those that it does. Without
+    /// the feature `std` there is always one.
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }

@@ -6,6 +6,7 @@
 
 use crate::generated::Call;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::boxed::Box;
 use std::sync::Arc;
 use std::thread::{JoinHandle, Thread};
 use std::vec::Vec;
@@ -60,8 +61,14 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool that works with so many threads in all, the caller's included.
+    /// A pool that works with so many threads in all, the caller's included, or with as many as the system starts: the
+    /// caller alone would do every task as well.
     pub fn new(threads: usize) -> Self {
+        Self::start(threads, |serve| std::thread::Builder::new().spawn(serve))
+    }
+
+    /// The same, with what starts a thread.
+    fn start(threads: usize, spawn: impl Fn(Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>) -> Self {
         // More would not fit a ticket.
         let others = threads.clamp(1, MOST_THREADS) - 1;
         let shared = Arc::new(Shared {
@@ -73,9 +80,10 @@ impl Pool {
         });
         let start = |number| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.serve(number))
+            spawn(Box::new(move || shared.serve(number))).ok()
         };
-        Self { threads: (0..others).map(start).collect(), shared }
+        // A system that has refused one thread would refuse the next.
+        Self { threads: (0..others).map_while(start).collect(), shared }
     }
 
     /// Does all tasks of a call, and returns when they are done.
@@ -192,6 +200,7 @@ impl Drop for AbortOnPanic {
 mod tests {
     use super::*;
     use crate::generated::Kernel;
+    use core::cell::Cell;
 
     /// Adds 1 to the word of every task.
     unsafe fn count(buffers: *const *mut u32, begin: usize, end: usize) {
@@ -204,20 +213,39 @@ mod tests {
     #[test]
     fn every_task_is_done_once() {
         for threads in [1, 2, 3, 8] {
-            let mut pool = Pool::new(threads);
-            for tasks in [1_usize, 2, 3, 7, 8, 31, 1000] {
-                let mut words = std::vec![0_u32; tasks];
-                let rounds = 200;
-                for round in 0..rounds {
-                    let buffers = [words.as_mut_ptr()];
-                    pool.run(&Call { kernel: Kernel::Plain(count), buffers: &buffers, tasks });
-                    if round % 64 == 0 {
-                        // Long enough for threads to fall asleep.
-                        std::thread::sleep(std::time::Duration::from_millis(2));
-                    }
+            every_task_is_done_once_by(&mut Pool::new(threads), threads);
+        }
+    }
+
+    #[test]
+    fn threads_that_are_not_to_be_had_are_done_without() {
+        for had in [0, 1, 3] {
+            let left = Cell::new(had);
+            let mut pool = Pool::start(8, |serve| match left.get() {
+                0 => Err(std::io::ErrorKind::WouldBlock.into()),
+                more => {
+                    left.set(more - 1);
+                    std::thread::Builder::new().spawn(serve)
                 }
-                assert!(words.iter().all(|word| *word == rounds), "{threads} threads, {tasks} tasks");
+            });
+            assert_eq!(pool.threads.len(), had);
+            every_task_is_done_once_by(&mut pool, had + 1);
+        }
+    }
+
+    fn every_task_is_done_once_by(pool: &mut Pool, threads: usize) {
+        for tasks in [1_usize, 2, 3, 7, 8, 31, 1000] {
+            let mut words = std::vec![0_u32; tasks];
+            let rounds = 200;
+            for round in 0..rounds {
+                let buffers = [words.as_mut_ptr()];
+                pool.run(&Call { kernel: Kernel::Plain(count), buffers: &buffers, tasks });
+                if round % 64 == 0 {
+                    // Long enough for threads to fall asleep.
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
             }
+            assert!(words.iter().all(|word| *word == rounds), "{threads} threads, {tasks} tasks");
         }
     }
 }

@@ -26,6 +26,10 @@ mod calls {
         input in1: [3];
         input in1: [3];
     }
+    ncnnc::include_model! {
+        struct Crowd = "models/tiny.param";
+        threads = 3000000000;
+    }
 }
 
 mod files {

@@ -24,6 +24,8 @@ pub(super) struct ReadLayer {
     pub outputs: Vec<Name>,
     pub parameters: Parameters,
     pub place: Place,
+    /// Something is wrong with it already.
+    pub faulty: bool,
 }
 
 /// An input that no earlier layer makes.
@@ -42,6 +44,8 @@ pub(super) struct Assembly {
     by_name: HashMap<String, BlobId>,
     layer_names: HashMap<String, Place>,
     missing: Vec<Missing>,
+    /// Layers with which something is wrong.
+    faulty: HashSet<usize>,
     /// Words of layers that could not be read: what they might have produced is not reported as missing.
     suspects: HashSet<String>,
 }
@@ -57,6 +61,7 @@ impl Assembly {
             by_name: HashMap::new(),
             layer_names: HashMap::new(),
             missing: Vec::new(),
+            faulty: HashSet::new(),
             suspects: HashSet::new(),
         }
     }
@@ -74,6 +79,7 @@ impl Assembly {
     /// Adds the next layer.
     pub fn add(&mut self, read: ReadLayer) {
         let index = self.layers.len();
+        let errors = self.problems.errors();
         if let Some(first) = self.layer_names.get(&read.name.text) {
             let message = format!("an earlier layer{} has the same name", on_line(*first));
             let warning = Diagnostic::warning(message);
@@ -110,6 +116,9 @@ impl Assembly {
                 }
             }
             Err(problem) => self.about_parameter(&layer, SHAPE_HINTS, problem),
+        }
+        if read.faulty || self.problems.errors() > errors {
+            self.faulty.insert(index);
         }
         self.layers.push(layer);
     }
@@ -150,17 +159,29 @@ impl Assembly {
 
     /// Checks what only the whole file shows and gives the model up, or everything that is wrong.
     pub fn finish(mut self, judge: &Judge) -> Result<Model, Vec<Diagnostic>> {
-        self.layers.iter().filter_map(judge).for_each(|problem| self.problems.push(problem));
+        for (index, layer) in self.layers.iter().enumerate() {
+            if let Some(problem) = (judge.layer)(layer) {
+                self.problems.push(problem);
+                self.faulty.insert(index);
+            }
+        }
         let missing = std::mem::take(&mut self.missing);
         let cycles = Cycles::find(&self.layers, &self.blobs, &missing, &self.by_name);
         for missing in missing {
+            self.faulty.insert(missing.consumer);
             if let Some(problem) = self.explain(&missing, &cycles) {
                 let problem = problem.code(Code::Blob).layer(&self.layers[missing.consumer].name);
                 self.problems.at(missing.name.place, problem);
             }
         }
-        let warnings = self.problems.finish()?;
-        Ok(Model { layers: self.layers, blobs: self.blobs, warnings })
+        if self.problems.errors() > 0 {
+            let layers = self.layers.into_iter().enumerate().filter(|(index, _)| !self.faulty.contains(index));
+            let layers = layers.map(|(_, layer)| layer).collect();
+            let rest = Model { layers, blobs: self.blobs, warnings: Vec::new() };
+            (judge.rest)(rest).into_iter().for_each(|problem| self.problems.push(problem));
+            return Err(self.problems.finish());
+        }
+        Ok(Model { layers: self.layers, blobs: self.blobs, warnings: self.problems.finish() })
     }
 
     /// Why an input cannot be had; nothing when a layer that could not be read may have made it.

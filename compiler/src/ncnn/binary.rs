@@ -123,7 +123,9 @@ impl Reader<'_> {
         let outputs = self.blobs(outputs, "an output", &name, blobs)?;
         let parameters = self.parameters(&name)?;
         let name = Name { text: name, place: place(start) };
-        self.assembly.add(ReadLayer { kind: (*kind).into(), name, inputs, outputs, parameters, place: place(start) });
+        let (kind, place) = ((*kind).to_string(), place(start));
+        // At the first fault the reading stops.
+        self.assembly.add(ReadLayer { kind, name, inputs, outputs, parameters, place, faulty: false });
         Ok(())
     }
 

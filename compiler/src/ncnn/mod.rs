@@ -18,7 +18,7 @@ mod text;
 mod weights;
 
 pub use parameters::{FORBIDS_BF16_STORAGE, FORBIDS_F16_STORAGE, FORBIDS_WINOGRAD, Parameters, Value};
-pub use weights::{ReadArrays, Storage, WeightReader, WeightValues, Weights, read_weights};
+pub use weights::{ReadArrays, Storage, WeightReader, WeightValues, Weights, count_weights, read_weights};
 
 use crate::diagnostic::{Diagnostic, Location};
 
@@ -88,8 +88,13 @@ impl Model {
     }
 }
 
-/// What is wrong with a layer that can be read.
-pub type Judge<'a> = dyn Fn(&Layer) -> Option<Diagnostic> + 'a;
+/// What can be wrong with a model beyond how its param file is written.
+pub struct Judge<'a> {
+    /// With a single layer that can be read.
+    pub layer: &'a dyn Fn(&Layer) -> Option<Diagnostic>,
+    /// With the layers of a faulty file of which nothing wrong is known yet.
+    pub rest: &'a dyn Fn(Model) -> Vec<Diagnostic>,
+}
 
 /// Reads a param file, text or binary as its first bytes say; `path` is only named in messages.
 ///
@@ -97,10 +102,10 @@ pub type Judge<'a> = dyn Fn(&Layer) -> Option<Diagnostic> + 'a;
 ///
 /// Everything that is wrong with the file, with warnings, in file order.
 pub fn read_param(path: &str, bytes: &[u8]) -> Result<Model, Vec<Diagnostic>> {
-    read_param_with(path, bytes, &|_| None)
+    read_param_with(path, bytes, &Judge { layer: &|_| None, rest: &|_| Vec::new() })
 }
 
-/// The same, with what else `judge` finds wrong with single layers: of a damaged file too, as far as its layers can be read.
+/// The same, with what else `judge` finds wrong: with a damaged file too, as far as its layers can be read.
 ///
 /// # Errors
 ///

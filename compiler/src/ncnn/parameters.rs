@@ -109,11 +109,7 @@ impl Parameters {
 
     /// Where the file sets it.
     pub fn location(&self, id: u32) -> Option<Location> {
-        self.entry(id).map(|Entry { place, .. }| Location {
-            path: self.path.to_string(),
-            line: place.line,
-            column: place.column,
-        })
+        self.entry(id).map(|Entry { place, .. }| place.in_file(&self.path))
     }
 
     /// An integer. As in ncnn, anything else is passed over for the default, floats included.
@@ -220,6 +216,6 @@ mod tests {
         assert_eq!(all.feature_mask(), 64);
         assert!(all.set(31, Value::Int(3), Place { line: 2, column: 5 }));
         assert_eq!(all.feature_mask(), 3);
-        assert_eq!(all.location(31), Some(Location { path: "test".into(), line: 2, column: 5 }));
+        assert_eq!(all.location(31), Some(Place { line: 2, column: 5 }.in_file("test")));
     }
 }

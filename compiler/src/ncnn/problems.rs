@@ -1,15 +1,26 @@
 //! Collects what is wrong with one file. Must not know what is in it.
 
-use crate::diagnostic::{Code, Diagnostic, Location, Severity};
+use crate::diagnostic::{Code, Diagnostic, Location, Position, Severity};
 
 /// More problems than this are counted, not kept: a hostile file of a gigabyte must not become as many messages.
 const MOST_KEPT: usize = 500;
 
-/// A place in the file at hand: line and column as in [`Location`].
+/// A place in the file at hand: line and column from 1; in binary files, line 0 and the byte offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub line: u32,
     pub column: u32,
+}
+
+impl Place {
+    /// The place in the file of this name.
+    pub fn in_file(self, path: &str) -> Location {
+        let position = match self.line {
+            0 => Position::Byte(self.column),
+            line => Position::Line(line, self.column),
+        };
+        Location { path: path.into(), position }
+    }
 }
 
 /// The problems of one file so far.
@@ -29,7 +40,7 @@ impl Problems {
 
     /// A place as a location.
     pub fn location(&self, place: Place) -> Location {
-        Location { path: self.path.clone(), line: place.line, column: place.column }
+        place.in_file(&self.path)
     }
 
     /// Adds a problem; unless it belongs to another family, it is about how the file is written.
@@ -50,21 +61,21 @@ impl Problems {
         self.push(problem.at(location));
     }
 
-    /// True when something so far cannot be compiled.
-    pub fn any_errors(&self) -> bool {
-        self.errors > 0
+    /// How much so far cannot be compiled.
+    pub fn errors(&self) -> usize {
+        self.errors
     }
 
-    /// The warnings, when there are only warnings, or everything; both in file order.
-    pub fn finish(mut self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    /// Everything, in file order.
+    pub fn finish(mut self) -> Vec<Diagnostic> {
         self.found.sort_by(|a, b| a.location.cmp(&b.location));
         if self.left_out > 0 {
             let message = format!("{} more problems in `{}` are not shown", self.left_out, self.path);
-            let rest = Diagnostic::error(message).code(Code::Form);
+            let rest = Diagnostic::error(message).code(Code::Form).about(&self.path);
             let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
             self.found.push(Diagnostic { severity, ..rest });
         }
-        if self.errors > 0 { Err(self.found) } else { Ok(self.found) }
+        self.found
     }
 }
 

@@ -1,7 +1,7 @@
 //! The front end from bytes to model: what is read, what is printed, and that no bytes make it panic.
 
 use super::*;
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Position, Severity};
 use proptest::prelude::*;
 
 fn model(text: &str) -> Model {
@@ -14,7 +14,7 @@ fn render(problems: &[Diagnostic]) -> String {
 
 /// Everything but places and warnings.
 fn substance(model: &Model) -> Model {
-    let nowhere = Location { path: String::new(), line: 0, column: 0 };
+    let nowhere = Location { path: String::new(), position: Position::File };
     let mut bare = Model { warnings: Vec::new(), ..model.clone() };
     for layer in &mut bare.layers {
         layer.location = nowhere.clone();
@@ -40,7 +40,7 @@ fn a_model_is_read() {
     assert_eq!((conv.kind.as_str(), conv.name.as_str()), ("Convolution", "conv"));
     assert_eq!(conv.parameters.feature_mask(), 64);
     assert_eq!(conv.parameters.floats(10), [0.0, 6.0]);
-    assert_eq!(conv.parameters.location(1), Some(Location { path: "test.param".into(), line: 4, column: 32 }));
+    assert_eq!(conv.parameters.location(1), Some(problems::Place { line: 4, column: 32 }.in_file("test.param")));
     let split = &model.layers[2].parameters;
     assert_eq!((split.ints(3), split.floats(4)), (vec![1, 2], vec![-0.5]));
     assert_eq!((split.string(5), split.string(6)), (Some("a b"), Some("bare")));
@@ -124,7 +124,7 @@ fn value() -> impl Strategy<Value = Value> {
 fn any_model() -> impl Strategy<Value = Model> {
     let parameters = prop::collection::vec((0u32..30, value()), 0..6);
     prop::collection::vec(("[A-Z][a-z]{0,8}", parameters), 1..8).prop_map(|layers| {
-        let location = Location { path: String::new(), line: 1, column: 1 };
+        let location = Location { path: String::new(), position: Position::Line(1, 1) };
         let count = layers.len();
         let layers = layers.into_iter().enumerate().map(|(index, (kind, values))| {
             let mut parameters = Parameters::new("".into());
@@ -244,5 +244,6 @@ fn the_kinds_of_weights_are_read() {
     }
     file.push(0);
     let left = read_weights(&mut one, "test.bin", &file, &read).expect_err("one byte too many");
-    assert_eq!(left[0].location.as_ref().map(|location| location.column as usize), Some(file.len() - 1));
+    let end = Position::Byte(u32::try_from(file.len() - 1).expect("a small file"));
+    assert_eq!(left[0].location.as_ref().map(|location| location.position), Some(end));
 }

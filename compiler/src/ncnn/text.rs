@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
             );
         }
         // Words of unreadable layers would make this number wrong.
-        if let Some(promised) = blobs.value.filter(|_| !self.assembly.problems.any_errors()) {
+        if let Some(promised) = blobs.value.filter(|_| self.assembly.problems.errors() == 0) {
             self.check_blob_count(promised, blobs.place);
         }
     }
@@ -263,9 +263,11 @@ impl<'a> Reader<'a> {
     fn layer(&mut self) {
         let start = self.cursor.position;
         let place = self.cursor.place;
+        let errors = self.assembly.problems.errors();
         if let Some(layer) = self.layer_header(place) {
             let parameters = self.parameters(&layer.name.text);
-            self.assembly.add(ReadLayer { parameters, ..layer });
+            let faulty = self.assembly.problems.errors() > errors;
+            self.assembly.add(ReadLayer { parameters, faulty, ..layer });
         } else {
             self.cursor.skip_line();
             let line = &self.cursor.text[start..self.cursor.position];
@@ -294,7 +296,7 @@ impl<'a> Reader<'a> {
         }
         let outputs = names.split_off(inputs.unsigned_abs() as usize);
         let parameters = Parameters::new(self.path.clone());
-        Some(ReadLayer { kind: kind.text, name, inputs: names, outputs, parameters, place })
+        Some(ReadLayer { kind: kind.text, name, inputs: names, outputs, parameters, place, faulty: false })
     }
 
     /// The next word of the line as a name.

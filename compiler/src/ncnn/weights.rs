@@ -5,7 +5,7 @@
 
 use super::{Layer, Model};
 use crate::bytes;
-use crate::diagnostic::{Code, Diagnostic, Location};
+use crate::diagnostic::{Code, Diagnostic, Location, Position};
 use half::{bf16, f16};
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub enum WeightValues {
     Int8(Arc<[i8]>),
     /// Uninterpreted bytes.
     Bytes(Arc<[u8]>),
+    /// Nothing but how many there are, where the file can't be read.
+    Counted(usize),
 }
 
 /// One array of a layer.
@@ -55,6 +57,7 @@ impl Weights {
             WeightValues::F32(values) => values.len(),
             WeightValues::Int8(values) => values.len(),
             WeightValues::Bytes(values) => values.len(),
+            WeightValues::Counted(count) => *count,
         }
     }
 
@@ -63,12 +66,19 @@ impl Weights {
         self.len() == 0
     }
 
-    /// The elements as floats: shared where they are floats, converted exactly where they are not.
+    /// Whether the elements themselves are known.
+    pub fn are_read(&self) -> bool {
+        !matches!(self.values, WeightValues::Counted(_))
+    }
+
+    /// The elements as floats: shared where they are floats, converted exactly where they are not, none where they are not
+    /// known.
     pub fn values(&self) -> Arc<[f32]> {
         match &self.values {
             WeightValues::F32(values) => values.clone(),
             WeightValues::Int8(values) => values.iter().copied().map(f32::from).collect(),
             WeightValues::Bytes(values) => values.iter().copied().map(f32::from).collect(),
+            WeightValues::Counted(_) => Arc::default(),
         }
     }
 
@@ -81,7 +91,7 @@ impl Weights {
     pub fn int8(&self) -> Option<&Arc<[i8]>> {
         match &self.values {
             WeightValues::Int8(values) => Some(values),
-            WeightValues::F32(_) | WeightValues::Bytes(_) => None,
+            WeightValues::F32(_) | WeightValues::Bytes(_) | WeightValues::Counted(_) => None,
         }
     }
 
@@ -89,7 +99,7 @@ impl Weights {
     pub fn bytes(&self) -> Option<&Arc<[u8]>> {
         match &self.values {
             WeightValues::Bytes(values) => Some(values),
-            WeightValues::F32(_) | WeightValues::Int8(_) => None,
+            WeightValues::F32(_) | WeightValues::Int8(_) | WeightValues::Counted(_) => None,
         }
     }
 }
@@ -118,11 +128,11 @@ const TABLE: usize = 256 * 4;
 const DISAGREE: &str = "do the .param and the .bin belong together, and are both complete? The first array whose size \
                         the .param has wrong may lie before this one";
 
-/// Reads arrays one after another.
+/// Reads arrays one after another, or only counts them.
 pub struct WeightReader<'a> {
-    path: &'a str,
     layer: &'a str,
-    bytes: &'a [u8],
+    /// The path and the bytes of the file; none to count what it should hold.
+    file: Option<(&'a str, &'a [u8])>,
     position: usize,
 }
 
@@ -134,7 +144,7 @@ impl WeightReader<'_> {
 
     /// The number of bytes that are left.
     pub fn remaining(&self) -> usize {
-        self.bytes.len() - self.position
+        self.file.map_or(0, |(_, bytes)| bytes.len() - self.position)
     }
 
     /// The product of extents, as a number of elements.
@@ -158,6 +168,9 @@ impl WeightReader<'_> {
     ///
     /// When the file ends before, or the tag is unknown.
     pub fn tagged(&mut self, count: usize) -> Result<Weights, Diagnostic> {
+        if self.file.is_none() {
+            return self.counted(count);
+        }
         let offset = self.position;
         let tag = self.take(Some(4), || format!("the storage tag of an array of {count}"))?;
         let tag = u32::from_le_bytes([tag[0], tag[1], tag[2], tag[3]]);
@@ -193,7 +206,16 @@ impl WeightReader<'_> {
         self.stored(Storage::Bytes, count, self.position)
     }
 
+    /// An array that nothing else is known of.
+    fn counted(&self, count: usize) -> Result<Weights, Diagnostic> {
+        let count = self.count(&[i32::try_from(count).unwrap_or(-1)])?;
+        Ok(Weights { storage: Storage::F32, values: WeightValues::Counted(count), offset: 0 })
+    }
+
     fn stored(&mut self, storage: Storage, count: usize, offset: usize) -> Result<Weights, Diagnostic> {
+        if self.file.is_none() {
+            return self.counted(count);
+        }
         let size = match storage {
             Storage::F32 => count.checked_mul(4),
             Storage::F16 | Storage::Bf16 => count.checked_mul(2).and_then(padded),
@@ -221,10 +243,10 @@ impl WeightReader<'_> {
     /// The next bytes; `None` stands for more than there can be.
     fn take(&mut self, size: Option<usize>, what: impl Fn() -> String) -> Result<&[u8], Diagnostic> {
         let rest = self.remaining();
-        match size.filter(|size| *size <= rest) {
-            Some(size) => {
+        match self.file.zip(size.filter(|size| *size <= rest)) {
+            Some(((_, bytes), size)) => {
                 self.position += size;
-                Ok(&self.bytes[self.position - size..self.position])
+                Ok(&bytes[self.position - size..self.position])
             }
             None => {
                 let due = size.map_or("more bytes than can be counted are".into(), |size| format!("{size} bytes are"));
@@ -235,12 +257,16 @@ impl WeightReader<'_> {
     }
 
     fn problem(&self, offset: usize, message: String) -> Diagnostic {
-        Diagnostic::error(message).code(Code::Weights).at(location(self.path, offset)).layer(self.layer)
+        let problem = Diagnostic::error(message).code(Code::Weights).layer(self.layer);
+        match self.file {
+            Some((path, _)) => problem.at(location(path, offset)),
+            None => problem,
+        }
     }
 }
 
 fn location(path: &str, offset: usize) -> Location {
-    Location { path: path.into(), line: 0, column: u32::try_from(offset).unwrap_or(u32::MAX) }
+    Location { path: path.into(), position: Position::Byte(u32::try_from(offset).unwrap_or(u32::MAX)) }
 }
 
 /// A size rounded up to a multiple of four.
@@ -264,21 +290,53 @@ pub type ReadArrays<'a> = dyn Fn(&Layer, &mut WeightReader) -> Result<Vec<Weight
 ///
 /// # Errors
 ///
-/// The first layer whose arrays cannot be read, with everything `read` says of it (what follows cannot be found then),
-/// or bytes left at the end.
+/// The first layer whose arrays cannot be read, or bytes left at the end, and everything else that `read` says of any layer.
+/// What follows the first array that can't be read cannot be found: the model is left with arrays that are only counted, as
+/// by [`count_weights`].
 pub fn read_weights(model: &mut Model, path: &str, bytes: &[u8], read: &ReadArrays<'_>) -> Result<(), Vec<Diagnostic>> {
     let mut position = 0;
-    for layer in &mut model.layers {
-        let mut reader = WeightReader { path, layer: &layer.name, bytes, position };
-        let weights = read(layer, &mut reader).map_err(|problems| about(layer, problems))?;
-        position = reader.position;
-        layer.weights = weights;
+    for index in 0..model.layers.len() {
+        let layer = &mut model.layers[index];
+        let mut reader = WeightReader { layer: &layer.name, file: Some((path, bytes)), position };
+        match read(layer, &mut reader) {
+            Ok(weights) => {
+                position = reader.position;
+                layer.weights = weights;
+            }
+            Err(problems) => {
+                let mut problems = about(layer, problems);
+                let others = count_from(model, index, read);
+                problems.extend(others.into_iter().filter(|other| !problems.contains(other)).collect::<Vec<_>>());
+                return Err(problems);
+            }
+        }
     }
     if position < bytes.len() {
         let message = format!("{} bytes are left after the weights of the last layer", bytes.len() - position);
         return Err(vec![Diagnostic::error(message).code(Code::Weights).at(location(path, position)).hint(DISAGREE)]);
     }
     Ok(())
+}
+
+/// Counts the weights of every layer as its parameters have them, without a file, and takes away the layers of which that
+/// can't be said; gives what `read` says of those.
+pub fn count_weights(model: &mut Model, read: &ReadArrays<'_>) -> Vec<Diagnostic> {
+    count_from(model, 0, read)
+}
+
+/// The same for the layers from this one on.
+fn count_from(model: &mut Model, first: usize, read: &ReadArrays<'_>) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let mut uncounted = model.layers.split_off(first);
+    uncounted.retain_mut(|layer| {
+        let read = read(layer, &mut WeightReader { layer: &layer.name, file: None, position: 0 });
+        let read = read.map_err(|found| problems.extend(about(layer, found)));
+        let counted = read.is_ok();
+        layer.weights = read.unwrap_or_default();
+        counted
+    });
+    model.layers.append(&mut uncounted);
+    problems
 }
 
 /// Says which layer is meant, where the problems don't.

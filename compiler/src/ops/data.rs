@@ -60,7 +60,11 @@ pub(super) fn memory_data(l: &mut Lowering) -> Result<(), Diagnostic> {
         return Err(l.error("data without a shape"));
     }
     let view = l.weight(0, "data", &extents)?;
-    l.set_output(0, view);
+    // What the values are can be all that matters of them: those of a box to crop, say. Without them nothing can be said of
+    // the layers behind.
+    if l.layer.weights.iter().all(Weights::are_read) {
+        l.set_output(0, view);
+    }
     Ok(())
 }
 

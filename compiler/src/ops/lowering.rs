@@ -284,6 +284,34 @@ pub fn lower_with(
     extra: &[String],
     custom: &[CustomLayer],
 ) -> Result<Graph, Vec<Diagnostic>> {
+    let Layers { mut graph, values, mut problems } = lower_layers(model, shapes, custom);
+    let wanted = wanted_blobs(model, extra, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    for id in wanted {
+        if let Some(view) = values[id.0].clone() {
+            graph.outputs.push(Output { name: model.blob(id).name.clone(), view });
+        }
+    }
+    graph.verify();
+    Ok(graph)
+}
+
+/// What is wrong with the layers of a model of which some may be missing, and some arrays not read.
+pub(super) fn problems(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[CustomLayer]) -> Vec<Diagnostic> {
+    lower_layers(model, shapes, custom).problems
+}
+
+/// All layers lowered, as far as nothing is wrong with them.
+struct Layers {
+    graph: Graph,
+    /// The values of all blobs.
+    values: Vec<Option<View>>,
+    problems: Vec<Diagnostic>,
+}
+
+fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[CustomLayer]) -> Layers {
     let mut graph = Graph::default();
     let mut names = HashMap::new();
     let mut values: Vec<Option<View>> = vec![None; model.blobs.len()];
@@ -321,17 +349,7 @@ pub fn lower_with(
             Err(problem) => problems.push(problem),
         }
     }
-    let wanted = wanted_blobs(model, extra, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    for id in wanted {
-        if let Some(view) = values[id.0].clone() {
-            graph.outputs.push(Output { name: model.blob(id).name.clone(), view });
-        }
-    }
-    graph.verify();
-    Ok(graph)
+    Layers { graph, values, problems }
 }
 
 /// The model's outputs and the blobs asked for besides, each once.

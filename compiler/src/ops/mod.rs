@@ -53,7 +53,8 @@ pub use lowering::{Lowering, lower, lower_with};
 pub use per_channel::statistics;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ncnn::{self, Layer, Model, WeightReader, Weights};
+use crate::ncnn::{self, Judge, Layer, Model, WeightReader, Weights};
+use std::collections::HashMap;
 
 /// A layer type.
 pub struct Operator {
@@ -165,46 +166,71 @@ pub fn operator(kind: &str) -> Option<&'static Operator> {
     OPERATORS.iter().find(|operator| operator.kind == kind)
 }
 
-/// Reads a param file; `path` is only named in messages. Layers that are declared in `custom` may be of any type.
+/// Reads a param file; `path` is only named in messages. Layers that are declared in `custom` may be of any type; `shapes`
+/// are those of inputs, as for [`lower_with`].
 ///
 /// # Errors
-/// Everything that is wrong with the file, and every layer of an unknown type.
-pub fn read_param(path: &str, bytes: &[u8], custom: &[CustomLayer]) -> Result<Model, Vec<Diagnostic>> {
-    ncnn::read_param_with(path, bytes, &|layer| (!is_known(layer, custom)).then(|| unknown_layer(layer)))
+/// Everything that is wrong with the file, every layer of an unknown type, and what else is wrong with the layers as far as
+/// it shows without their arrays and behind the faults.
+pub fn read_param(
+    path: &str,
+    bytes: &[u8],
+    shapes: &HashMap<String, Vec<usize>>,
+    custom: &[CustomLayer],
+) -> Result<Model, Vec<Diagnostic>> {
+    let rest = |mut model: Model| {
+        let problems = ncnn::count_weights(&mut model, &|layer, reader| arrays(custom, layer, reader));
+        lowering::problems(&model, shapes, custom).into_iter().chain(problems).collect()
+    };
+    let layer = |layer: &Layer| (!is_known(layer, custom)).then(|| unknown_layer(layer));
+    ncnn::read_param_with(path, bytes, &Judge { layer: &layer, rest: &rest })
 }
 
 fn is_known(layer: &Layer, custom: &[CustomLayer]) -> bool {
     operator(&layer.kind).is_some() || custom::find(custom, layer).is_some()
 }
 
-/// Reads the `.bin` of a model without layers of the user's own; see [`read_weights_with`].
+/// Reads the `.bin` of a model without layers of the user's own and with inputs as the param file has them; see
+/// [`read_weights_with`].
 ///
 /// # Errors
 /// As there.
 pub fn read_weights(model: &mut Model, path: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
-    read_weights_with(model, &[], path, bytes)
+    read_weights_with(model, path, bytes, &HashMap::new(), &[])
 }
 
-/// Reads the `.bin` of a model; `path` is only named in messages. Layers that are declared in `custom` have no arrays.
+/// Reads the `.bin` of a model; `path` is only named in messages. Layers that are declared in `custom` have no arrays;
+/// `shapes` are those of inputs, as for [`lower_with`].
 ///
 /// # Errors
-/// Every layer of an unknown type, or what is wrong with the first layer whose arrays can't be read.
+/// Every layer of an unknown type, or what is wrong with the first layer whose arrays can't be read, and what else is wrong
+/// with the layers as far as it shows without arrays.
 pub fn read_weights_with(
     model: &mut Model,
-    custom: &[CustomLayer],
     path: &str,
     bytes: &[u8],
+    shapes: &HashMap<String, Vec<usize>>,
+    custom: &[CustomLayer],
 ) -> Result<(), Vec<Diagnostic>> {
     // Behind a layer of unknown size nothing can be found, so all of them are named before anything is read.
     let unknown: Vec<_> = model.layers.iter().filter(|layer| !is_known(layer, custom)).map(unknown_layer).collect();
     if !unknown.is_empty() {
         return Err(unknown);
     }
-    ncnn::read_weights(model, path, bytes, &|layer, reader| match operator(&layer.kind) {
+    let read = ncnn::read_weights(model, path, bytes, &|layer, reader| arrays(custom, layer, reader));
+    read.map_err(|problems| {
+        let of_layers = lowering::problems(model, shapes, custom);
+        of_layers.into_iter().chain(problems).collect()
+    })
+}
+
+/// Reads the arrays of a layer.
+fn arrays(custom: &[CustomLayer], layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Vec<Diagnostic>> {
+    match operator(&layer.kind) {
         Some(operator) => (operator.weights)(layer, reader).map_err(|problem| vec![problem]),
         None if custom::find(custom, layer).is_some() => Ok(Vec::new()),
         None => Err(vec![unknown_layer(layer)]),
-    })
+    }
 }
 
 fn unknown_layer(layer: &Layer) -> Diagnostic {

@@ -27,16 +27,16 @@ pub(super) fn batch_norm(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.only_input()?;
     let channels = input.shape[0];
     let epsilon = f64::from(l.layer.parameters.float(1, 0.0));
-    let arrays: Vec<_> = l.layer.weights.iter().map(Weights::values).collect();
-    let [slope, mean, variance, bias] = &arrays[..] else {
+    let [slope, mean, variance, bias] = &l.layer.weights[..] else {
         return Err(l.error("the arrays haven't been read"));
     };
     if slope.len() != channels {
         return Err(l.error(format!("there are {} channels in the weights and {channels} in the input", slope.len())));
     }
+    let [slope, mean, variance, bias] = [slope, mean, variance, bias].map(Weights::values);
     let (mut scale, mut shift) = (Vec::new(), Vec::new());
-    for channel in 0..channels {
-        let [slope, mean, variance, bias] = [slope, mean, variance, bias].map(|array| f64::from(array[channel]));
+    for (((slope, mean), variance), bias) in slope.iter().zip(&mean[..]).zip(&variance[..]).zip(&bias[..]) {
+        let [slope, mean, variance, bias] = [slope, mean, variance, bias].map(|value| f64::from(*value));
         let deviation = (variance + epsilon).sqrt();
         // ncnn's own substitute for a division by zero.
         let deviation = if deviation == 0.0 { 1e-4 } else { deviation };

@@ -5,7 +5,7 @@ use super::html::page;
 use super::plot::{Axis, Series, points};
 use super::record::{Kind, Record};
 use super::text::small;
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::{Diagnostic, Location, Position};
 use maud::html;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -51,7 +51,8 @@ impl Entry {
     pub fn read_all(path: &str, text: &str) -> Result<Vec<Self>, Diagnostic> {
         let entry = |(at, line): (usize, &str)| {
             serde_json::from_str(line).map_err(|error| {
-                let location = Location { path: path.to_string(), line: at as u32 + 1, column: error.column() as u32 };
+                let position = Position::Line(at as u32 + 1, error.column() as u32);
+                let location = Location { path: path.to_string(), position };
                 Diagnostic::error(format!("not a line of a precision history: {error}"))
                     .at(location)
                     .hint("take the line out; the others keep their meaning")

@@ -163,8 +163,8 @@ fn define(
     weights: File,
     options: &Options,
 ) -> Result<(Plan, HashMap<String, LayerFacts>), Vec<Diagnostic>> {
-    let mut model = ops::read_param(param.path, param.bytes, &options.custom)?;
-    ops::read_weights_with(&mut model, &options.custom, weights.path, weights.bytes)?;
+    let mut model = ops::read_param(param.path, param.bytes, &options.shapes, &options.custom)?;
+    ops::read_weights_with(&mut model, weights.path, weights.bytes, &options.shapes, &options.custom)?;
     let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
     let facts = |layer: &ncnn::Layer| LayerFacts {
         kind: layer.kind.clone(),

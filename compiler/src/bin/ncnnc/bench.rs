@@ -72,9 +72,9 @@ struct Measured {
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let platform = machine::host(arguments.instruction_set.as_deref())?;
-    let model = arguments.model.model.read(console)?;
-    let progress = Progress::start(console, "compiling and measuring".into());
     let options = arguments.model.options()?;
+    let model = arguments.model.model.read(&options, console)?;
+    let progress = Progress::start(console, "compiling and measuring".into());
     let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
     let graph = &compiled.plan.graph;

@@ -4,12 +4,10 @@ use crate::console::{Console, Done};
 use crate::model::{Model, ShapedModelArguments};
 use crate::progress::Progress;
 use crate::table::{Column, table};
-use ncnnc_compiler::compile::{Options, compile};
-use ncnnc_compiler::diagnostic::{Code, Diagnostic, Severity};
+use ncnnc_compiler::compile::compile;
+use ncnnc_compiler::diagnostic::{Diagnostic, Location, Severity};
 use ncnnc_compiler::ncnn;
-use ncnnc_compiler::ops;
 use serde_json::{Value, json};
-use std::cell::RefCell;
 
 /// Finds everything in a model that is unsupported or wrong
 #[derive(clap::Args)]
@@ -26,12 +24,12 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
-    let model = arguments.model.model.read(console)?;
     let options = arguments.model.options()?;
+    let model = arguments.model.model.read(&options, console)?;
     let progress = Progress::start(console, "checking".into());
     let (problems, refused) = match compile(model.param(), model.weights(), &options, &[]) {
         Ok(compiled) => (compiled.warnings, false),
-        Err(problems) => (with_others(problems, &model, &options), true),
+        Err(problems) => (with_warnings(problems, &model), true),
     };
     drop(progress);
     let kinds = kinds(&problems);
@@ -45,41 +43,13 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     Ok(())
 }
 
-/// The problems that stopped the compiler, and those it would have met later.
-fn with_others(mut problems: Vec<Diagnostic>, model: &Model, options: &Options) -> Vec<Diagnostic> {
-    let Ok(mut network) = ncnn::read_param(model.param().path, model.param().bytes) else {
-        return problems;
-    };
-    let known = problems.len();
-    let mut others = network.warnings.clone();
-    let unsupported = RefCell::new(Vec::new());
-    // Behind arrays that can't be read no others are found; layers that have none, and what isn't supported, can still be
-    // judged.
-    let readable = RefCell::new(Vec::new());
-    let read = |layer: &ncnn::Layer, reader: &mut ncnn::WeightReader| {
-        let read = ops::operator(&layer.kind).map(|operator| (operator.weights)(layer, reader));
-        readable.borrow_mut().push(matches!(read, Some(Ok(_))));
-        match read {
-            Some(Ok(weights)) => return Ok(weights),
-            Some(Err(problem)) if problem.code == Code::Unsupported => unsupported.borrow_mut().push(problem),
-            Some(Err(_)) | None => {}
-        }
-        Ok(Vec::new())
-    };
-    // What is left at the end of the file says nothing when arrays were passed over.
-    let _ = ncnn::read_weights(&mut network, model.weights().path, model.weights().bytes, &read);
-    others.extend(unsupported.into_inner());
-    let mut readable = readable.into_inner().into_iter();
-    network.layers.retain(|_| readable.next().unwrap_or(false));
-    if let Err(lowered) = ops::lower(&network, &options.shapes, &[]) {
-        others.extend(lowered);
-    }
-    for other in others {
-        if !problems.contains(&other) {
-            problems.push(other);
-        }
-    }
-    problems[known..].sort_by(|a, b| a.location.cmp(&b.location));
+/// The problems that stopped the compiler, and what it would have warned of.
+fn with_warnings(mut problems: Vec<Diagnostic>, model: &Model) -> Vec<Diagnostic> {
+    let network = ncnn::read_param(model.param().path, model.param().bytes);
+    let warnings = network.map_or_else(|_| Vec::new(), |network| network.warnings);
+    // Where layers of an unknown type are among the problems, these have been said.
+    let others: Vec<Diagnostic> = warnings.into_iter().filter(|warning| !problems.contains(warning)).collect();
+    problems.extend(others);
     problems
 }
 
@@ -94,7 +64,7 @@ fn kinds(problems: &[Diagnostic]) -> Vec<Kind<'_>> {
     let mut kinds: Vec<Kind> = Vec::new();
     for problem in problems {
         let same = |kind: &&mut Kind| kind.first.code == problem.code && kind.first.message == problem.message;
-        let line = problem.location.as_ref().map(|location| location.line).filter(|line| *line > 0);
+        let line = problem.location.as_ref().and_then(Location::line);
         match kinds.iter_mut().find(same) {
             Some(kind) => {
                 kind.count += 1;

@@ -103,9 +103,10 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let platform = arguments.machine.platform(console)?;
     let name = arguments.name.clone().unwrap_or_else(|| c_name(&arguments.model.model.stem()));
     let kinds = arguments.kinds()?;
-    let model = arguments.model.model.read_open(console)?;
+    let options = arguments.model.options()?;
+    let model = arguments.model.model.read_open(&options, console)?;
     let progress = Progress::start(console, format!("compiling {name}"));
-    let (options, chosen) = arguments.settle(&model, &progress)?;
+    let (options, chosen) = arguments.settle(&model, options, &progress)?;
     let compiled = compile(model.param(), model.weights(), &options, platform.targets())?;
     console.report(&compiled.warnings);
     let hash = hash(model.param(), model.weights(), &options);
@@ -150,8 +151,13 @@ impl Weights {
 impl Arguments {
     /// What the compiler shall do, with what takes measuring to find out; holds the model to the budget, if there is one.
     /// Gives the storage that was searched for as well.
-    fn settle(&self, model: &Model, progress: &Progress) -> Result<(Options, Option<Chosen>), Stop> {
-        let (mut options, auto) = (self.model.options()?, self.model.model.is_auto());
+    fn settle(
+        &self,
+        model: &Model,
+        mut options: Options,
+        progress: &Progress,
+    ) -> Result<(Options, Option<Chosen>), Stop> {
+        let auto = self.model.model.is_auto();
         if auto && self.max_error.is_none() {
             return Err(unlimited().into());
         }

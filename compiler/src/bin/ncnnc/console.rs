@@ -4,7 +4,7 @@
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use clap::ValueEnum;
-use ncnnc_compiler::diagnostic::{Code, Diagnostic, Harmless, Location, Severity};
+use ncnnc_compiler::diagnostic::{Code, Diagnostic, Harmless, Location, Position, Severity};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -159,8 +159,8 @@ impl Console {
         let layer = problem.layer.as_ref().map_or(String::new(), |layer| format!("layer `{}`: ", Harmless(layer)));
         let title = format!("{layer}{}", Harmless(&problem.message));
         let mut group = Group::with_title(level.primary_title(title).id(problem.code.text()));
-        if let Some(location) = &problem.location {
-            group = group.element(self.place(location));
+        if let Some(place) = problem.location.as_ref().and_then(|location| self.place(location)) {
+            group = group.element(place);
         }
         if let Some(hint) = &problem.hint {
             group = group.element(Level::HELP.message(Harmless(hint).to_string()));
@@ -169,22 +169,23 @@ impl Console {
     }
 
     /// The line with a mark under the word in question, or the place alone where there is no line to show.
-    fn place(&self, location: &Location) -> Element<'static> {
+    fn place(&self, location: &Location) -> Option<Element<'static>> {
         let path = Harmless(&location.path).to_string();
-        let (line, column) = (location.line as usize, location.column as usize);
-        if line == 0 {
-            return Origin::path(format!("{path}: byte {column}")).into();
-        }
+        let (line, column) = match location.position {
+            Position::File => return None,
+            Position::Byte(offset) => return Some(Origin::path(format!("{path}: byte {offset}")).into()),
+            Position::Line(line, column) => (line as usize, column as usize),
+        };
         let sources = self.sources.borrow();
         let bytes = sources.get(&location.path).and_then(|bytes| bytes.split(|byte| *byte == b'\n').nth(line - 1));
-        match bytes.filter(|bytes| bytes.len() <= LONGEST_LINE) {
+        Some(match bytes.filter(|bytes| bytes.len() <= LONGEST_LINE) {
             None => Origin::path(path).line(line).char_column(column).into(),
             Some(bytes) => {
                 let text = String::from_utf8_lossy(bytes).trim_end().to_string();
                 let span = word(&text, column);
                 Snippet::source(text).line_start(line).path(path).annotation(AnnotationKind::Primary.span(span)).into()
             }
-        }
+        })
     }
 }
 
@@ -203,8 +204,11 @@ fn as_json(problem: &Diagnostic) -> Value {
         Severity::Warning => "warning",
     };
     let Diagnostic { code, severity: _, location, layer, message, hint } = problem;
-    let text = location.as_ref().filter(|location| location.line > 0);
-    let binary = location.as_ref().filter(|location| location.line == 0);
+    let (line, column, byte) = match location.as_ref().map(|location| location.position) {
+        None | Some(Position::File) => (None, None, None),
+        Some(Position::Byte(offset)) => (None, None, Some(offset)),
+        Some(Position::Line(line, column)) => (Some(line), Some(column), None),
+    };
     json!({
         "code": code.text(),
         "severity": severity,
@@ -212,9 +216,9 @@ fn as_json(problem: &Diagnostic) -> Value {
         "help": hint,
         "layer": layer,
         "file": location.as_ref().map(|location| &location.path),
-        "line": text.map(|location| location.line),
-        "column": text.map(|location| location.column),
-        "byte": binary.map(|location| location.column),
+        "line": line,
+        "column": column,
+        "byte": byte,
     })
 }
 

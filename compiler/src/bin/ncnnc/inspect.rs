@@ -67,9 +67,10 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         Some(name) => vec![instruction_set::named(name)?],
         None => instruction_set::of(instruction_set::host_architecture()),
     };
-    let model = arguments.model.model.read(console)?;
+    let options = arguments.model.options()?;
+    let model = arguments.model.model.read(&options, console)?;
     let progress = Progress::start(console, "compiling".into());
-    let inspection = Inspection::new(&model, &arguments.model.options()?, &targets)?;
+    let inspection = Inspection::new(&model, &options, &targets)?;
     drop(progress);
     console.report(&inspection.compiled.warnings);
     let pictures = inspection.pictures(arguments);
@@ -238,7 +239,7 @@ fn layers(network: &ncnn::Model, graph: &Graph, shapes: &network::Shapes) -> Vec
         Layer {
             name: layer.name.clone(),
             kind: layer.kind.clone(),
-            line: layer.location.line,
+            line: layer.location.line().unwrap_or(0),
             outputs: layer.outputs.iter().map(|id| (name(id), shapes.get(&name(id)).cloned())).collect(),
             // Layers of one name can't be told apart; the first of them is said to do all the work.
             macs: macs.remove(layer.name.as_str()).unwrap_or(0),

@@ -2,10 +2,11 @@
 
 use crate::console::Console;
 use crate::instruction_set;
+use crate::processors;
 use clap::Args;
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::emit::object::{Platform, Triple, VERIFIED};
-use ncnnc_targets::Target;
+use ncnnc_targets::{Architecture, Target};
 
 /// The machine.
 #[derive(Args)]
@@ -16,24 +17,11 @@ pub struct MachineArguments {
     /// Use what this processor has and choose nothing at run time: `native`, or a name as rustc knows it
     #[arg(long, value_name = "CPU")]
     target_cpu: Option<String>,
-    /// Use or leave these features and choose nothing at run time, such as `+avx2,+fma,+f16c`
+    /// Use or leave these features, by rustc's names, and choose nothing at run time, such as `+avx2,+fma,+f16c`; most
+    /// make no difference, and `ncnnc targets` lists those that do
     #[arg(long, value_name = "FEATURES", allow_hyphen_values = true)]
     target_feature: Option<String>,
 }
-
-/// Processors by the names rustc has for them, and the instruction set of each. Levels of x86-64 are those of the System V
-/// ABI (x86-64 psABI, section 3.1.1); the AVX2 and AVX-512 families are named by their first members.
-#[rustfmt::skip]
-pub const PROCESSORS: &[(&str, &str)] = &[
-    ("x86-64", "portable"), ("x86-64-v2", "portable"),
-    ("x86-64-v3", "avx2"), ("haswell", "avx2"), ("broadwell", "avx2"), ("skylake", "avx2"), ("alderlake", "avx2"),
-    ("znver1", "avx2"), ("znver2", "avx2"), ("znver3", "avx2"),
-    ("x86-64-v4", "avx512"), ("skylake-avx512", "avx512"), ("cascadelake", "avx512"), ("icelake-client", "avx512"),
-    ("icelake-server", "avx512"), ("sapphirerapids", "avx512"), ("znver4", "avx512"), ("znver5", "avx512"),
-    ("generic", "neon"), ("apple-a14", "neon"), ("apple-m1", "neon"), ("apple-m2", "neon"), ("cortex-a53", "neon"),
-    ("cortex-a72", "neon"), ("cortex-a76", "neon"), ("cortex-x1", "neon"), ("neoverse-n1", "neon"),
-    ("neoverse-v1", "neon"),
-];
 
 impl MachineArguments {
     /// The machine meant. Warns of features that are asked for but of no use.
@@ -51,19 +39,19 @@ impl MachineArguments {
             return Ok(platform);
         }
         let sets = platform.targets();
-        let mut features: Vec<&str> = self.of_processor(sets)?.features.to_vec();
+        let mut features: Vec<&str> = self.of_processor(&platform)?.features.to_vec();
         let mut added = Vec::new();
         for feature in self.target_feature.iter().flat_map(|list| list.split(',')).filter(|text| !text.is_empty()) {
             let name = feature.trim_start_matches(['+', '-']);
-            let known = sets.iter().flat_map(|set| set.features).copied().find(|feature| *feature == name);
-            match (feature.as_bytes()[0], known) {
-                (b'+', Some(known)) => {
-                    features.push(known);
-                    added.push(known);
+            match (feature.as_bytes()[0], processors::with(architecture(&platform), name)) {
+                (b'+', Some(with)) => {
+                    features.extend(with);
+                    features.push(name);
+                    added.push(name);
                 }
-                (b'-', Some(known)) => {
-                    features.retain(|feature| *feature != known);
-                    added.retain(|feature| *feature != known);
+                (b'-', Some(_)) => {
+                    features.retain(|feature| *feature != name);
+                    added.retain(|feature| *feature != name);
                 }
                 _ => return Err(unknown_feature(feature, &platform)),
             }
@@ -82,7 +70,8 @@ impl MachineArguments {
     }
 
     /// The instruction set of the processor asked for, or what every processor of the architecture has.
-    fn of_processor(&self, sets: &[&'static Target]) -> Result<&'static Target, Diagnostic> {
+    fn of_processor(&self, platform: &Platform) -> Result<&'static Target, Diagnostic> {
+        let sets = platform.targets();
         if self.target_cpu.as_deref() == Some("native") {
             let host = Platform::host()?;
             let set = host.targets().first().filter(|set| sets.contains(set)).copied();
@@ -91,13 +80,19 @@ impl MachineArguments {
         let Some(name) = &self.target_cpu else {
             return Ok(sets.last().expect("there is an instruction set for every architecture"));
         };
-        let known = PROCESSORS.iter().filter(|(_, set)| sets.iter().any(|of| of.name == *set)).collect::<Vec<_>>();
-        let found = known.iter().find(|(processor, _)| processor == name);
-        found.and_then(|(_, set)| ncnnc_targets::target(set)).ok_or_else(|| {
-            let names = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-            Diagnostic::error(format!("the processor `{name}` is not known here")).hint(format!("known are {names}"))
+        let set = processors::set_of(architecture(platform), name).and_then(ncnnc_targets::target);
+        set.ok_or_else(|| {
+            let problem = Diagnostic::error(format!("no processor `{name}` of {} is known here", platform.triple()));
+            let nearest = processors::nearest(name, processors::processors(architecture(platform)));
+            let meant = nearest.map_or(String::new(), |nearest| format!("did you mean `{nearest}`? "));
+            problem.hint(format!("{meant}`ncnnc targets` lists the processors that are known"))
         })
     }
+}
+
+/// The architecture whose processors and features a platform has.
+fn architecture(platform: &Platform) -> Architecture {
+    platform.targets().first().map_or(Architecture::Any, |set| set.architecture)
 }
 
 /// A warning of features that were `added` but that the `chosen` instruction set makes no use of, because `features` lack
@@ -116,20 +111,29 @@ fn incomplete(added: &[&str], features: &[&str], sets: &[&Target], chosen: &Targ
 }
 
 fn unknown_feature(feature: &str, platform: &Platform) -> Diagnostic {
-    let mut names: Vec<&str> = platform.targets().iter().flat_map(|set| set.features).copied().collect();
-    names.sort_unstable();
-    names.dedup();
-    let problem = Diagnostic::error(format!("{} has no feature `{feature}` to use or leave", platform.triple()));
-    problem.hint(format!("features are given as +NAME or -NAME; those that make a difference are {}", names.join(", ")))
+    let (architecture, triple) = (architecture(platform), platform.triple());
+    let name = feature.trim_start_matches(['+', '-']);
+    let nearest = processors::nearest(name, processors::features(architecture));
+    let hint = if processors::with(architecture, name).is_some() {
+        format!("write `+{name}` to use it, or `-{name}` to leave it")
+    } else if processors::set_of(architecture, name).is_some() {
+        format!("`{name}` is a processor: write `--target-cpu {name}`")
+    } else if let Some(nearest) = nearest {
+        let sign = if feature.starts_with('-') { '-' } else { '+' };
+        format!("did you mean `{sign}{nearest}`?")
+    } else {
+        let mut names: Vec<&str> = platform.targets().iter().flat_map(|set| set.features).copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+        format!("features are given as +NAME or -NAME; those that make a difference are {names}")
+    };
+    Diagnostic::error(format!("{triple} has no feature `{feature}` to use or leave")).hint(hint)
 }
 
 /// The problem with a triple, and the verified triple that was likely meant.
 fn like(triple: &str, problem: Diagnostic) -> Diagnostic {
-    /// Similarity (of Jaro and Winkler) from which a mistake in writing is likely.
-    const ALIKE: f64 = 0.9;
-    let likeness = |other: &str| strsim::jaro_winkler(triple, other);
-    let nearest = VERIFIED.iter().map(|(name, _)| *name).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match nearest.filter(|name| *name != triple && likeness(name) >= ALIKE) {
+    match processors::nearest(triple, VERIFIED.iter().map(|(name, _)| *name)) {
         Some(name) => problem.hint(format!("did you mean `{name}`? `ncnnc targets` lists triples")),
         None => problem,
     }

@@ -23,6 +23,7 @@ mod model;
 mod npy;
 mod output;
 mod picture;
+mod processors;
 mod progress;
 mod run;
 mod samples;

@@ -106,17 +106,17 @@ impl Model {
 }
 
 impl ModelArguments {
-    /// Reads the files, for a command that takes storage as it is said.
+    /// Reads the files, for a command that takes storage as it is said; `options` are what the compiler shall do.
     ///
     /// # Errors
-    /// A file that can't be read, or storage that would have to be searched for.
-    pub fn read(&self, console: &Console) -> Result<Model, Vec<Diagnostic>> {
+    /// As [`Self::read_open`], or storage that would have to be searched for.
+    pub fn read(&self, options: &Options, console: &Console) -> Result<Model, Vec<Diagnostic>> {
         if self.is_auto() {
             let problem =
                 "`--precision auto` is for `ncnnc verify` and `ncnnc compile`, which search for it by measuring";
             return Err(vec![Diagnostic::error(problem).hint("what they find they print as arguments, which go here")]);
         }
-        self.read_open(console)
+        self.read_open(options, console)
     }
 
     /// Whether the storage of the layers not named is to be searched for.
@@ -129,7 +129,7 @@ impl ModelArguments {
     ///
     /// # Errors
     /// A file that can't be read; where it is that of the weights, what is wrong with the other one as well.
-    pub fn read_open(&self, console: &Console) -> Result<Model, Vec<Diagnostic>> {
+    pub fn read_open(&self, options: &Options, console: &Console) -> Result<Model, Vec<Diagnostic>> {
         let weights_path = self.bin.clone().unwrap_or_else(|| beside(&self.param));
         let param = read(&self.param).map_err(|problem| vec![problem])?;
         let weights = read(&weights_path).map_err(|problem| {
@@ -137,7 +137,7 @@ impl ModelArguments {
                 Some(_) => problem,
                 None => problem.hint("weights are looked for beside the .param; a second path names another place"),
             };
-            let others = ops::read_param(&self.param.to_string_lossy(), &param, &[]);
+            let others = ops::read_param(&self.param.to_string_lossy(), &param, &options.shapes, &options.custom);
             std::iter::once(problem).chain(others.err().unwrap_or_default()).collect::<Vec<_>>()
         })?;
         Ok(Model::new(&self.param, &weights_path, param, weights, console))
@@ -215,7 +215,9 @@ const LARGEST_FILE: u64 = 9 << 30;
 /// # Errors
 /// When it can't be read, or is a device, which may never end.
 pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
-    let problem = |what: &str| Diagnostic::error(format!("can't read `{}`: {what}", path.display())).code(Code::File);
+    let problem = |what: &str| {
+        Diagnostic::error(format!("can't read `{}`: {what}", path.display())).code(Code::File).about(path.display())
+    };
     let file = fs::File::open(path).map_err(|error| problem(&error.to_string()))?;
     let metadata = file.metadata().map_err(|error| problem(&error.to_string()))?;
     if metadata.is_dir() {

@@ -60,7 +60,7 @@ pub fn read_integers(name: &str, bytes: &[u8]) -> Result<Vec<i64>, Diagnostic> {
 }
 
 fn refused(name: &str, (what, hint): &Refusal) -> Diagnostic {
-    let problem = Diagnostic::error(format!("`{name}` can't be used: {what}")).code(Code::Values);
+    let problem = Diagnostic::error(format!("`{name}` can't be used: {what}")).code(Code::Values).about(name);
     if hint.is_empty() { problem } else { problem.hint(*hint) }
 }
 

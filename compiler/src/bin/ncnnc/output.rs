@@ -56,12 +56,13 @@ impl Files {
             let shown = path.display();
             if inputs.contains(&real(path)) {
                 let problem = Diagnostic::error(format!("`{shown}` would be written over, but it is an input"));
-                problems.push(problem.code(Code::File).hint("give the output another name"));
+                problems.push(problem.code(Code::File).about(&shown).hint("give the output another name"));
             } else if self.files[..number].iter().any(|(other, _)| real(other) == real(path)) {
                 let problem = Diagnostic::error(format!("two outputs would be written to `{shown}`"));
-                problems.push(problem.code(Code::File).hint("put one of them out in a run of its own"));
+                problems.push(problem.code(Code::File).about(&shown).hint("put one of them out in a run of its own"));
             } else if path.is_dir() {
-                problems.push(Diagnostic::error(format!("can't write `{shown}`: it is a folder")).code(Code::File));
+                let problem = Diagnostic::error(format!("can't write `{shown}`: it is a folder"));
+                problems.push(problem.code(Code::File).about(&shown));
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -110,11 +111,13 @@ fn temporary(folder: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTemp
 
 /// That a file can't be written.
 pub fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error(format!("can't write `{}`: {}", path.display(), reason(error))).code(Code::File)
+    let problem = Diagnostic::error(format!("can't write `{}`: {}", path.display(), reason(error)));
+    problem.code(Code::File).about(path.display())
 }
 
 fn cannot_make(folder: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error(format!("can't make the folder `{}`: {}", folder.display(), reason(error))).code(Code::File)
+    let problem = Diagnostic::error(format!("can't make the folder `{}`: {}", folder.display(), reason(error)));
+    problem.code(Code::File).about(folder.display())
 }
 
 /// The kind alone: the whole text may name the temporary file, which would only puzzle.

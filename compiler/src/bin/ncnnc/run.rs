@@ -49,10 +49,10 @@ fn input(text: &str) -> Result<(String, PathBuf), String> {
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let platform = machine::host(arguments.instruction_set.as_deref())?;
     let inputs = arguments.read_inputs()?;
-    let model = arguments.model.read(console)?;
-    let progress = Progress::start(console, "compiling".into());
     let shapes = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
     let options = arguments.model.options(shapes);
+    let model = arguments.model.read(&options, console)?;
+    let progress = Progress::start(console, "compiling".into());
     let compiled = compile(model.param(), model.weights(), &options, platform.targets()).map_err(|problems| {
         let mut problems: Vec<Diagnostic> = problems.into_iter().map(with_own_hint).collect();
         problems.extend(arguments.other_shapes(&model, &inputs));

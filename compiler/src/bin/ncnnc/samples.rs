@@ -175,7 +175,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
         return Ok(vec![path.to_path_buf()]);
     }
     let cannot_read = |error: std::io::Error| {
-        vec![Diagnostic::error(format!("can't read `{}`: {error}", path.display())).code(Code::File)]
+        let problem = Diagnostic::error(format!("can't read `{}`: {error}", path.display()));
+        vec![problem.code(Code::File).about(path.display())]
     };
     let entries = fs::read_dir(path).map_err(cannot_read)?.collect::<Result<Vec<_>, _>>().map_err(cannot_read)?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();

@@ -1,7 +1,7 @@
 //! `ncnnc targets`: the machines, instruction sets and layers there are.
 
 use crate::console::{Console, Done};
-use crate::machine::PROCESSORS;
+use crate::processors::PROCESSORS;
 use crate::table::{Column, table};
 use ncnnc_compiler::emit::object::VERIFIED;
 use ncnnc_compiler::ops::OPERATORS;
@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
 }
 
 fn processors(target: &Target) -> Vec<&'static str> {
-    PROCESSORS.iter().filter(|(_, set)| *set == target.name).map(|(name, _)| *name).collect()
+    PROCESSORS.iter().filter(|row| row.set == target.name).flat_map(|row| row.names).copied().collect()
 }
 
 fn architecture(target: &Target) -> &'static str {
@@ -49,10 +49,27 @@ fn sets_text() -> String {
         vec![target.name.into(), architecture(target).into(), vectors, target.features.join(" ")]
     });
     let mut text = table(&columns, rows) + "\n";
-    for target in TARGETS.iter().filter(|target| !processors(target).is_empty()) {
-        text += &format!("--target-cpu for {}: {}\n", target.name, processors(target).join(" "));
+    text += "--target-cpu takes `native`, which is this machine's processor, or one of rustc's names:\n";
+    for target in TARGETS {
+        text += &wrapped(&format!("{}: {}", target.name, processors(target).join(" ")));
     }
-    text + "\n" + &table(&[Column::Words("verified triple"), Column::Words("how")], verified())
+    text += "--target-feature takes rustc's names as +NAME or -NAME; those above make a difference, by whether a set has all \
+             it needs\n\n";
+    text + &table(&[Column::Words("verified triple"), Column::Words("how")], verified())
+}
+
+/// Words in indented lines, the first one further out.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let (mut lines, mut line) = (String::new(), " ".to_string());
+    for word in text.split(' ') {
+        if line.len() + 1 + word.len() > WIDTH {
+            lines += &format!("{line}\n");
+            line = "   ".to_string();
+        }
+        line += &format!(" {word}");
+    }
+    format!("{lines}{line}\n")
 }
 
 fn verified() -> impl Iterator<Item = Vec<String>> {

@@ -81,7 +81,8 @@ pub enum Purpose {
 }
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
-    let model = arguments.model.model.read_open(console)?;
+    let (options, auto) = (arguments.model.options()?, arguments.model.model.is_auto());
+    let model = arguments.model.model.read_open(&options, console)?;
     let original =
         arguments.original.as_ref().map(|path| Ok::<_, Diagnostic>((path, model::read(path)?))).transpose()?;
     let path = original.as_ref().map(|(path, _)| path.to_string_lossy()).unwrap_or_default();
@@ -91,7 +92,6 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         (false, true) => Purpose::Hold,
         (false, false) => Purpose::Look,
     };
-    let (options, auto) = (arguments.model.options()?, arguments.model.model.is_auto());
     arguments.measurement.run(
         &Question { model: &model, original, options, auto, bias: Some(&arguments.bias) },
         purpose,
@@ -233,5 +233,6 @@ fn differing(differences: &[String], lock: &Lock, param: &Path) -> Diagnostic {
     let (pending, param) = (lock.pending.display(), param.display());
     Diagnostic::error(message)
         .code(Code::Precision)
+        .about(lock.path.display())
         .hint(format!("`ncnnc accept {param}` puts what was measured (`{pending}`) in its place"))
 }

@@ -1,9 +1,11 @@
 //! Object files: Cranelift's module for them, and the addresses that it can't write.
 //!
 //! In COFF for 64-bit ARM, that module can call functions but not take an address: such places are noted here, and become
-//! relocations when the file is complete. On x86-64 it takes addresses as if it called them, which linkers may resent.
+//! relocations when the file is complete. On x86-64 it takes addresses as if it called them, which linkers may resent. And
+//! that module copies all data, of which a network has a hundred megabytes: large ones are put in when the file is written.
 //! Must not know what is in a file.
 
+use super::ALIGNMENT;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Signature;
@@ -15,8 +17,9 @@ use cranelift_module::{
 };
 use cranelift_object::object::RelocationFlags;
 use cranelift_object::object::pe::{IMAGE_REL_ARM64_PAGEBASE_REL21, IMAGE_REL_ARM64_PAGEOFFSET_12A};
-use cranelift_object::object::write::Relocation;
+use cranelift_object::object::write::{Object, Relocation, SymbolId};
 use cranelift_object::{ObjectBuilder, ObjectModule};
+use std::borrow::Cow;
 use target_lexicon::BinaryFormat;
 
 /// The opcode of x86-64's `lea`, followed by a byte that says how the address is made, and the distance (Intel 64 and
@@ -24,17 +27,44 @@ use target_lexicon::BinaryFormat;
 const LOAD_ADDRESS: u8 = 0x8d;
 
 /// An object file being written.
-pub(super) struct ObjectFile {
+pub(super) struct ObjectFile<'w> {
     module: ObjectModule,
     /// Places in functions where an address is taken that the module cannot write.
     addresses: Vec<(FuncId, ModuleReloc)>,
+    /// Data that are the whole of a section.
+    sections: Vec<(DataId, Cow<'w, [u8]>)>,
 }
 
-impl ObjectFile {
+impl<'w> ObjectFile<'w> {
     /// An empty file of this name for a machine whose format is known.
     pub fn new(isa: OwnedTargetIsa, name: &str) -> Self {
         let builder = ObjectBuilder::new(isa, name, default_libcall_names());
-        Self { module: ObjectModule::new(builder.expect("the platform's format is known")), addresses: Vec::new() }
+        let module = ObjectModule::new(builder.expect("the platform's format is known"));
+        Self { module, addresses: Vec::new(), sections: Vec::new() }
+    }
+
+    /// Puts bytes that are only read into the file. In ELF and COFF they are a section of their own, and are copied when the
+    /// file is written, and no sooner; in Mach-O an empty section, which is where that begins, can't be.
+    pub fn define_bytes(&mut self, name: &str, bytes: Cow<'w, [u8]>) -> DataId {
+        let data = self.module.declare_data(name, Linkage::Local, false, false).expect("declared once");
+        let mut description = DataDescription::new();
+        description.set_align(ALIGNMENT as u64);
+        // Linkers take what follows the first part for a name within the section of all data that are only read.
+        let section = match self.module.isa().triple().binary_format {
+            BinaryFormat::Macho => None,
+            BinaryFormat::Coff => Some(".rdata$weights"),
+            _elf => Some(".rodata.weights"),
+        };
+        match section {
+            None => description.define(bytes.into_owned().into_boxed_slice()),
+            Some(section) => {
+                description.define(Box::new([]));
+                description.set_custom_section(section);
+                self.sections.push((data, bytes));
+            }
+        }
+        self.module.define_data(data, &description).expect("defined once");
+        data
     }
 
     /// The file's bytes.
@@ -53,7 +83,15 @@ impl ObjectFile {
                 Relocation { offset, symbol, addend: address.addend, flags: RelocationFlags::Coff { typ } };
             product.object.add_relocation(section, relocation).expect("the format knows it");
         }
-        product.emit().expect("an object of a known format")
+        let symbols: Vec<SymbolId> = self.sections.iter().map(|(data, _)| product.data_symbol(*data)).collect();
+        let mut object: Object = product.object;
+        for (symbol, (_, bytes)) in symbols.into_iter().zip(self.sections) {
+            let symbol = object.symbol_mut(symbol);
+            symbol.size = bytes.len() as u64;
+            let section = symbol.section.id().expect("it was defined with one");
+            object.section_mut(section).set_data(bytes, ALIGNMENT as u64);
+        }
+        object.write().expect("an object of a known format")
     }
 }
 
@@ -68,7 +106,7 @@ fn page_relocation(kind: Reloc) -> Option<u16> {
 }
 
 /// All but addresses is the module's.
-impl Module for ObjectFile {
+impl Module for ObjectFile<'_> {
     fn define_function_with_control_plane(
         &mut self,
         function: FuncId,

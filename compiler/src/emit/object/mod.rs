@@ -182,11 +182,16 @@ impl<'a> Network<'a> {
     }
 
     /// The driver, what users call, and the weights.
-    fn define_all(&self, module: &mut ObjectFile, platform: &Platform, listing: &mut Option<&mut Listing>) {
+    fn define_all(&self, module: &mut ObjectFile<'a>, platform: &Platform, listing: &mut Option<&mut Listing>) {
         let execute = define_listed(module, self, platform, listing);
         let data = match self.weights {
             Weights::External => None,
-            Weights::Included => Some(define_words(module, &format!("{}_weights", self.name), &self.first().constants)),
+            Weights::Included => {
+                let (name, words) = (format!("{}_weights", self.name), &self.programs[0].1.constants);
+                // An object of no bytes has no place.
+                let words = if words.is_empty() { &[0] } else { &words[..] };
+                Some(module.define_bytes(&name, bytes::view_of_words(words)))
+            }
         };
         let mut functions = Functions::new(module, platform, self.name, listing);
         driver::entries(&mut functions, self, execute, data);
@@ -215,9 +220,7 @@ impl Interface {
 fn define_words<M: Module>(module: &mut M, name: &str, words: &[u32]) -> DataId {
     let data = module.declare_data(name, Linkage::Local, false, false).expect("declared once");
     let mut description = DataDescription::new();
-    // An object of no bytes has no place.
-    let bytes = if words.is_empty() { vec![0; 4] } else { bytes::of_words(words) };
-    description.define(bytes.into_boxed_slice());
+    description.define(bytes::of_words(words).into_boxed_slice());
     description.set_align(ALIGNMENT as u64);
     module.define_data(data, &description).expect("defined once");
     data
