@@ -198,10 +198,16 @@ fn the_instruction_set_is_chosen_at_run_time() {
     let toolchain = Toolchain { name: "x86_64_pc", ..*none };
     let platform = toolchain.platform();
     let targets = platform.targets();
-    const WITHOUT_AVX512: &[CommandLine] = &[&["bochs", "core2_penryn_t9600"], &["bochs", "corei7_haswell_4770"]];
+    const WITHOUT_AVX: &[CommandLine] = &[&["bochs", "core2_penryn_t9600"]];
+    const WITH_AVX2: &[CommandLine] = &[&["bochs", "corei7_haswell_4770"]];
     const WITH_AVX512: &[CommandLine] = &[&["bochs", "corei7_skylake_x"]];
-    let mut wrong = check(&toolchain, &networks(&[], targets), WITHOUT_AVX512);
-    wrong.extend(check(&toolchain, &networks(&[TINY], targets), WITH_AVX512));
+    // Up to version 2.7 Bochs rounds ties upwards where it converts to f16 (mended in its commit e14b126, of January 2024).
+    let exact = |larger: &[&str]| {
+        networks(larger, targets).into_iter().filter(|(name, _)| name != "digits/f16-activations").collect::<Networks>()
+    };
+    let mut wrong = check(&toolchain, &networks(&[], targets), WITHOUT_AVX);
+    wrong.extend(check(&toolchain, &exact(&[]), WITH_AVX2));
+    wrong.extend(check(&toolchain, &exact(&[TINY]), WITH_AVX512));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
