@@ -247,6 +247,7 @@ fn machines_without_a_code_generator_are_refused() {
             "compile small.param --target i686-unknown-linux-gnu",
             "compile small.param --target wasm64-unknown-unknown",
             "compile small.param --target loongarch64-unknown-linux-gnu",
+            "compile small.param --target x86_64-unknown-uefi",
             "compile small.param --target aarch64-unknown-linux-gnu --target-feature +avx2",
             "compile small.param --target aarch64-unknown-linux-gnu --target-feature -neon",
             "compile small.param --target aarch64-unknown-linux-gnu --target-cpu haswell",

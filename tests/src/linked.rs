@@ -313,6 +313,7 @@ fn function(network: &Network, weights: Weights) -> String {
         add(format!("weights[{name}_WEIGHTS_BYTES / 2] ^= 1u;"));
         add(format!("if ({name}_WEIGHTS_BYTES && {name}_check_weights(weights, {name}_WEIGHTS_BYTES)) stop(8);"));
         add(format!("weights[{name}_WEIGHTS_BYTES / 2] ^= 1u;"));
+        add(format!("if ({name}_WEIGHTS_BYTES && {name}_check_weights(0, {name}_WEIGHTS_BYTES)) stop(10);"));
     }
     text += &take;
     text += &format!(

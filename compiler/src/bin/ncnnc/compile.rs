@@ -81,7 +81,7 @@ enum Emit {
     Header,
     /// A Rust type over the crate `ncnnc`, with its file of constants
     Rust,
-    /// The object's code as assembly
+    /// The object's code as assembly, to be read: not in the syntax of an assembler
     Asm,
     /// The plan and the programs of all instruction sets as text
     Ir,

@@ -163,6 +163,9 @@ impl Platform {
         if triple.pointer_width() != Ok(PointerWidth::U64) {
             return refuse("only machines with 64-bit pointers are supported yet".to_string());
         }
+        if triple.operating_system == OperatingSystem::Uefi {
+            return refuse("objects with the calling convention of UEFI are not supported yet".to_string());
+        }
         let formats = [BinaryFormat::Elf, BinaryFormat::Macho, BinaryFormat::Coff];
         if !formats.contains(&triple.binary_format) {
             return refuse(format!("object files of format {} are not supported yet", triple.binary_format));

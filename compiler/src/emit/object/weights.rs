@@ -18,7 +18,13 @@ pub(super) fn check<M: Module>(functions: &mut Functions<M>, length: usize, hash
         let (whole, refuse) = (b.create_block(), b.create_block());
         let length_differs = b.ins().bxor_imm_s(bytes, length as i64);
         let odd = b.ins().band_imm_s(weights, ALIGNMENT as i64 - 1);
-        let wrong = b.ins().bor(length_differs, odd);
+        let mut wrong = b.ins().bor(length_differs, odd);
+        // No weights can be anywhere.
+        if length > 0 {
+            let absent = b.ins().icmp_imm_u(IntCC::Equal, weights, 0);
+            let absent = b.ins().uextend(I64, absent);
+            wrong = b.ins().bor(wrong, absent);
+        }
         b.ins().brif(wrong, refuse, &[], whole, &[]);
         b.switch_to_block(whole);
         let [first, second] = content_hash(b, weights, length);
