@@ -11,7 +11,13 @@ use doubles::{RESULTS, operations, turns};
 
 /// Every program with the name of its type.
 pub fn all() -> Vec<(&'static str, Program)> {
-    vec![("Arithmetic", arithmetic()), ("Control", control()), ("Doubles", doubles()), ("Formats", formats())]
+    vec![
+        ("Arithmetic", arithmetic()),
+        ("Control", control()),
+        ("Doubles", doubles()),
+        ("Formats", formats()),
+        ("Long", long()),
+    ]
 }
 
 /// Vectors that [`arithmetic`] takes.
@@ -20,6 +26,40 @@ const LANES: usize = 4;
 
 fn port(name: &str, shape: &[usize]) -> Port {
     Port { name: name.to_string(), shape: shape.to_vec(), extents: None, integer: false }
+}
+
+/// Terms of the sum that [`long`] computes.
+const TERMS: usize = 3000;
+/// Words that [`long`] takes.
+pub const SUMMED: usize = 16;
+
+/// A sum in one straight line, each term at an index of its own: more values than rustc has stack for, were each in the scope of
+/// the one before.
+fn long() -> Program {
+    let mut builder = Builder::new("long", LANES, 1);
+    let (input, output) = (builder.input("terms", SUMMED), builder.output("sum", 1));
+    let task = builder.task();
+    let mut sum = builder.constant(Type::Scalar, 0);
+    for term in 0..TERMS {
+        let at = builder.define(Type::Index, Op::IndexSum(vec![(task, 1)], (term % SUMMED) as i64));
+        let value = builder.load(Type::Scalar, Address::new(input, 0).plus(at, 1));
+        sum = builder.apply(Instruction::Add, &[sum, value]);
+    }
+    builder.store(Address::new(output, 0), sum);
+    Program {
+        kernels: vec![builder.finish()],
+        steps: vec![Step {
+            name: "sum".to_string(),
+            how: "in one line".to_string(),
+            callee: Callee::Kernel(0),
+            arguments: vec![Argument::Input(0), Argument::Output(0)],
+        }],
+        arena_words: 0,
+        constants: [].into_iter().collect(),
+        tables: [].into(),
+        inputs: vec![port("terms", &[SUMMED])],
+        outputs: vec![port("sum", &[1])],
+    }
 }
 
 /// Every instruction on vectors and on scalars, one task for four triples of operands; results in the table's order.

@@ -66,6 +66,14 @@ fn elements_are_stored_and_read_as_the_table_of_formats_says() {
 }
 
 #[test]
+fn kernels_may_be_long() {
+    let words: Vec<u32> = (0..programs::SUMMED).map(|i| (1.0 + 0.37 * i as f32).to_bits()).collect();
+    let expected = interpret_program(&program("Long"), std::slice::from_ref(&words));
+    let mut model = Long::new();
+    assert!(same(model.run(&std::array::from_fn(|i| f32::from_bits(words[i]))), &expected[0]));
+}
+
+#[test]
 fn double_precision_is_that_of_the_interpreter() {
     let program = program("Doubles");
     let mut random = Random(29);

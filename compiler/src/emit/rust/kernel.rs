@@ -111,10 +111,36 @@ fn address(kernel: &Kernel, address: &Address) -> TokenStream {
     quote!(#buffer, #at)
 }
 
+/// Values declared by one `let`, and the most that are declared where they are computed.
+///
+/// To rustc what follows a `let` is a scope within that before it, and where it writes debugging information, thousands of
+/// them are more than its stack holds.
+const DECLARED: usize = 256;
+
 fn statements(kernel: &Kernel, body: &[Statement]) -> TokenStream {
+    let values = body.iter().filter_map(|statement| match statement {
+        Statement::Let(value, _) => Some(*value),
+        _ => None,
+    });
+    let values: Vec<ValueId> = values.collect();
+    let is_long = values.len() > DECLARED;
     let mut tokens = TokenStream::new();
+    for values in values.chunks(DECLARED).filter(|_| is_long) {
+        let names = values.iter().map(|value| value_name(kernel, *value));
+        let types = values.iter().map(|value| match kernel.values[value.0] {
+            Type::Index => quote!(i64),
+            Type::Vector | Type::Scalar | Type::Doubles | Type::Double => quote!(_),
+        });
+        tokens.extend(quote!(let (#(#names,)*): (#(#types,)*);));
+    }
     for statement in body {
-        tokens.extend(self::statement(kernel, statement));
+        tokens.extend(match statement {
+            Statement::Let(value, op) if is_long => {
+                let (name, op) = (value_name(kernel, *value), self::op(kernel, kernel.values[value.0], op));
+                quote!(#name = #op;)
+            }
+            _ => self::statement(kernel, statement),
+        });
     }
     tokens
 }
