@@ -4,9 +4,9 @@ use ncnnc_compiler::compile::Compiled;
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::kernel::{Port, Program, interpret_program};
 use ncnnc_compiler::ops;
-use ncnnc_compiler::plan::{Mode, Value, interpret};
+use ncnnc_compiler::plan::{Mode, Plan, Value, interpret};
 use ncnnc_compiler::schedule::{Constants, schedule};
-use ncnnc_targets::TARGETS;
+use ncnnc_targets::{TARGETS, Target};
 use ncnnc_tests::cases::read_cases;
 use ncnnc_tests::planned::{Planned, Stored, plan_case, plan_layers, plan_layers_stored, same};
 use ncnnc_tests::random::Random;
@@ -117,15 +117,19 @@ fn kernels_between_narrow_activations_equal_the_plan() {
         assert!(narrow >= 3, "{plan}");
         let wanted = interpret(&plan, &inputs);
         for target in TARGETS {
-            let mut constants = Constants::default();
-            let mut program = schedule(&plan, target, &mut constants);
-            constants.finish([&mut program]);
-            let text = program.to_string();
-            let got = interpret_program(&program, &inputs);
+            let (text, got) = carried_out(&plan, target, &inputs);
             assert_eq!(got[0], wanted[0].words, "{} on {}", format.text(), target.name);
             assert!(!text.contains("slices"), "on {}: {text}", target.name);
         }
     }
+}
+
+/// The text of a target's program for a plan, and what it computes.
+fn carried_out(plan: &Plan, target: &'static Target, inputs: &[Vec<u32>]) -> (String, Vec<Vec<u32>>) {
+    let mut constants = Constants::default();
+    let mut program = schedule(plan, target, &mut constants);
+    constants.finish([&mut program]);
+    (program.to_string(), interpret_program(&program, inputs))
 }
 
 /// Sums too long for the first-level cache are cut into slices: with and without a window, in planes whose tiles run from
@@ -153,11 +157,7 @@ fn kernels_that_slice_sums_equal_the_plan() {
         let Planned { compiled: Compiled { plan, .. }, inputs } = plan_layers(&layers, &shape, Mode::Strict);
         let wanted = interpret(&plan, &inputs);
         for target in TARGETS {
-            let mut constants = Constants::default();
-            let mut program = schedule(&plan, target, &mut constants);
-            constants.finish([&mut program]);
-            let text = program.to_string();
-            let got = interpret_program(&program, &inputs);
+            let (text, got) = carried_out(&plan, target, &inputs);
             assert_eq!(got[0], wanted[0].words, "on {}", target.name);
             assert!(target.lanes > 8 || text.contains("slices"), "on {}: {text}", target.name);
         }
