@@ -232,8 +232,25 @@ fn programs_are_told_which_file_a_message_is_about() {
             "check small.param --input other=3,4,4 --message-format json",
             "run small.param --input image=small.param --message-format json",
             "compile small.param --emit rust -o small.bin --message-format json",
+            "check absent.param absent.bin --message-format json",
         ],
     ));
+}
+
+#[test]
+fn programs_are_told_why_a_command_line_cannot_be_understood() {
+    let folder = folder();
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "check --message-format json",
+            "check small.param --message-format=json --nothing",
+            "nothing --message-format json",
+            "check small.param --message-format json --numerics loose",
+        ],
+    ));
+    let help = ncnnc(folder.path(), &["check", "--help", "--message-format", "json"]);
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("Usage:"), "help stays help");
 }
 
 #[test]
@@ -411,8 +428,10 @@ fn running_without_the_right_values_is_refused() {
 #[test]
 fn objects_are_written_for_every_format() {
     let folder = folder();
-    let magic: [(&str, &[u8]); 3] = [
+    let magic: [(&str, &[u8]); 4] = [
         ("aarch64-unknown-linux-gnu", b"\x7fELF"),
+        // Bare metal as rustc names it.
+        ("x86_64-unknown-none", b"\x7fELF"),
         ("aarch64-apple-ios", &[0xcf, 0xfa, 0xed, 0xfe]),
         ("x86_64-pc-windows-msvc", &[0x64, 0x86]),
     ];
@@ -481,7 +500,7 @@ fn a_signal_leaves_no_file_behind() {
     };
     system("mkfifo", &["net.h"]);
     let before = names(folder.path());
-    for (name, number) in [("-TERM", 15), ("-INT", 2)] {
+    for (name, number) in [("-TERM", 15), ("-INT", 2), ("-HUP", 1)] {
         let mut child = command(folder.path(), &["compile", "small.param", "-o", "net.o"]).spawn().expect("it starts");
         let start = Instant::now();
         while names(folder.path()) == before {
@@ -493,6 +512,20 @@ fn a_signal_leaves_no_file_behind() {
         assert_eq!(child.wait().expect("it ends").signal(), Some(number));
         assert_eq!(names(folder.path()), before, "{name}");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_limit_on_files_is_an_error_like_a_full_disk() {
+    let folder = folder();
+    let before = names(folder.path());
+    let mut shell = Command::new("sh");
+    // In blocks of 512 bytes.
+    shell.args(["-c", "ulimit -f 2; exec \"$0\" compile small.param -o net.o", env!("CARGO_BIN_EXE_ncnnc")]);
+    let output = shell.current_dir(&folder).output().expect("a shell");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && text.contains("can't write `net.o`: file too large"), "{text}");
+    assert_eq!(names(folder.path()), before, "nothing is left behind");
 }
 
 /// A folder with a model whose precision is measured: `sum = x + y` in two samples, the first of which is rounded.

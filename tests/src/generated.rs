@@ -193,7 +193,9 @@ fn unit(program: &Program) -> TokenStream {
             for _ in 1..repeats {
                 network.run(#(#names),*);
             }
+            let before = super::allocations();
             let result = network.run(#(#names),*);
+            assert_eq!(super::allocations(), before, "a run allocates");
             #(super::Output::put(&#values, outputs);)*
             at
         }

@@ -17,5 +17,6 @@ pub mod networks;
 pub mod npy;
 pub mod planned;
 pub mod random;
+pub mod scope;
 pub mod shared;
 pub mod synth;

@@ -3,6 +3,7 @@
 use crate::cases::Case;
 use crate::networks::Network;
 use crate::planned::{case_inputs, case_outputs, case_shapes, network_shapes, one_text, read};
+use crate::scope;
 use ncnnc_compiler::graph::{Graph, Operation};
 use ncnnc_compiler::ncnn::{self, Model};
 use ncnnc_compiler::ops;
@@ -47,10 +48,16 @@ pub fn lower_case(case: &Case, model: Model) -> Result<Lowered, String> {
     Ok(Lowered { graph, inputs })
 }
 
-/// The graph of a case; nothing where an input is never fed or the compiler refuses the model, which other tests judge.
+/// The graph of a case; nothing where that is out of scope.
+///
+/// # Panics
+///
+/// When the compiler refuses it.
 pub fn known_case(case: &Case) -> Option<Lowered> {
-    let model = case.is_fed().then(|| read_model(&case.id, &case.param))?;
-    lower_case(case, model.ok()?).ok()
+    let refused = |problem: String| -> ! { panic!("{} ({}): {problem}", case.id, case.parameters) };
+    let is_in_scope = scope::has_case(case).unwrap_or_else(|problem| refused(problem));
+    let lowered = || read_model(&case.id, &case.param).and_then(|model| lower_case(case, model));
+    is_in_scope.then(|| lowered().unwrap_or_else(|problem| refused(problem)))
 }
 
 /// The graph of a network that puts out these blobs.

@@ -3,10 +3,11 @@
 use crate::cases::Case;
 use crate::networks::Network;
 use crate::npy::{Tensor, Type};
+use crate::scope;
 use crate::shared::workspace;
 use crate::synth::{input_tensor, parse, synth};
 use ncnnc_compiler::compile::{Compiled, File, Options, compile};
-use ncnnc_compiler::diagnostic::Diagnostic;
+use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::graph::Graph;
 use ncnnc_compiler::mode::Mode;
@@ -79,18 +80,29 @@ impl Stored {
     }
 }
 
-/// A case, compiled; nothing where an input is never fed, or where the compiler refuses the model, which other tests
-/// judge. Where what layers put out is narrow, the case stands in the middle of a network.
+/// A case, compiled; nothing where it is out of scope or, in compensated arithmetic, where that can't be had. Where what
+/// layers put out is narrow, the case stands in the middle of a network.
+///
+/// # Panics
+///
+/// When the compiler refuses it otherwise.
 pub fn plan_case(case: &Case, mode: Mode, stored: Stored, targets: &[&'static Target]) -> Option<Planned> {
-    if !case.is_fed() {
+    let refused = |problem: String| -> ! { panic!("{} ({}): {problem}", case.id, case.parameters) };
+    if !scope::has_case(case).unwrap_or_else(|problem| refused(problem)) {
         return None;
     }
     let (mut param, mut outputs) = (read(&case.param), case_outputs(case));
     if stored.activations.is_narrow() {
-        (param, outputs) = (inside(&String::from_utf8(param).ok()?).into_bytes(), Vec::new());
+        let text = String::from_utf8(param).expect("the cases are text");
+        (param, outputs) = (inside(&text).into_bytes(), Vec::new());
     }
     let options = Options { shapes: case_shapes(case), outputs, mode, ..stored.options() };
-    let compiled = plan_files(&case.id, &param, &read(&case.bin), &options, targets).ok()?;
+    let file = |bytes| File { path: &case.id, bytes };
+    let compiled = match compile(file(&param), file(&read(&case.bin)), &options, targets) {
+        Ok(compiled) => compiled,
+        Err(problems) if problems.iter().all(|problem| problem.code == Code::Precision) => return None,
+        Err(problems) => refused(one_text(problems)),
+    };
     let inputs = case_inputs(case, &compiled.plan.graph);
     Some(Planned { compiled, inputs })
 }

@@ -1,12 +1,9 @@
 //! The plan's interpreters against the outputs of the real ncnn, on single layers and on whole networks.
 //!
-//! Left out, and counted in what is printed: layers that are quantised (parameter 8 of the convolutions and inner
-//! products, parameter 18 of Gemm, MultiHeadAttention and SDPA) and cases with an input that is never fed (the empty
-//! cache of keys and values). Of the networks with drawn weights only the small ones, unless `NCNNC_FULL=1`.
+//! Left out, and counted in what is printed, is what `ncnnc_tests::scope` leaves out. Of the networks with drawn weights only the small ones, unless `NCNNC_FULL=1`.
 //!
 //! `tests/random_cases.py` draws further cases, networks of a few layers each, and says how to run them.
 
-use ncnnc_compiler::ncnn::{Layer, Model};
 use ncnnc_compiler::ops;
 use ncnnc_compiler::plan::{Mode, Plan, Value, interpret, interpret_real};
 use ncnnc_tests::cases::{Case, read_cases};
@@ -14,23 +11,11 @@ use ncnnc_tests::lowered::{Lowered, SMALL_NETWORK_MACS, lower_case, lower_networ
 use ncnnc_tests::networks::{Expected, Network, benchmark, pretrained};
 use ncnnc_tests::npy::Tensor;
 use ncnnc_tests::planned::named_outputs;
+use ncnnc_tests::scope;
 use ncnnc_tests::shared::{is_on, shared};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Instant;
-
-fn is_quantised(layer: &Layer) -> bool {
-    let parameter = match layer.kind.as_str() {
-        "Gemm" | "MultiHeadAttention" | "SDPA" => 18,
-        kind if kind.contains("onvolution") || kind == "InnerProduct" => 8,
-        _ => return false,
-    };
-    layer.parameters.int(parameter, 0) != 0
-}
-
-fn is_known(model: &Model) -> bool {
-    model.layers.iter().all(|layer| ops::operator(&layer.kind).is_some())
-}
 
 /// A way of carrying out a plan.
 type Interpreter = fn(&Plan, &[Vec<u32>]) -> Vec<Value>;
@@ -54,7 +39,7 @@ fn run_case(case: &Case, interpreter: Interpreter) -> Option<Result<(), String>>
         Ok(model) => model,
         Err(message) => return Some(problem(message)),
     };
-    if !case.is_fed() || model.layers.iter().any(is_quantised) || !is_known(&model) {
+    if !case.is_fed() || !scope::has_model(&model) {
         return None;
     }
     let names: Vec<String> = case.outputs.iter().map(|output| output.name.clone()).collect();
@@ -117,11 +102,8 @@ fn run_network(network: &Network, full: bool) -> Option<Result<(), String>> {
         Ok(model) => model,
         Err(message) => return Some(Err(message)),
     };
-    if model.layers.iter().any(is_quantised) {
-        return None;
-    }
-    if let Some(layer) = model.layers.iter().find(|layer| ops::operator(&layer.kind).is_none()) {
-        println!("{}: left out, {} is not known", network.name, layer.kind);
+    if !scope::has_model(&model) {
+        println!("{}: left out, it is quantised or has layers that aren't known", network.name);
         return None;
     }
     let expected: Vec<_> = network.outputs.iter().chain(&network.extra).collect();

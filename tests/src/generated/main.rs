@@ -3,10 +3,39 @@
 //   program FOLDER SET:THREADS:REPEATS...
 //
 // reads FOLDER/inputs, the words of all networks' inputs one after the other, and writes FOLDER/SET:THREADS:REPEATS for
-// each run: for every output its rank, its extents and its words. Stderr tells which network is at work.
+// each run: for every output its rank, its extents and its words. Stderr tells which network is at work. No run may
+// allocate.
 
 /// Continues `outputs` and gives how many words of the inputs it took.
 type Unit = fn(options: &ncnnc::Options, inputs: &[u32], repeats: usize, outputs: &mut Vec<u32>) -> usize;
+
+struct Counting;
+
+thread_local! {
+    /// What this thread has asked the system for.
+    static ALLOCATIONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl std::alloc::GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as promised by the caller.
+        unsafe { std::alloc::System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: std::alloc::Layout) {
+        // SAFETY: as promised by the caller.
+        unsafe { std::alloc::System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations() -> usize {
+    ALLOCATIONS.get()
+}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

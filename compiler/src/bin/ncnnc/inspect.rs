@@ -36,10 +36,10 @@ pub struct Arguments {
     /// The instruction set whose memory is shown [default: all of this machine's architecture]
     #[arg(long, value_name = "NAME")]
     instruction_set: Option<String>,
-    /// Writes the memory plan as SVG
+    /// Writes the memory plan as SVG, in place of what is printed for people
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Writes the network as SVG, or for Graphviz where the file's name ends in .dot
+    /// Writes the network as SVG, or for Graphviz where the file's name ends in .dot, in place of what is printed for people
     #[arg(long, value_name = "FILE")]
     graph: Option<PathBuf>,
 }
@@ -74,14 +74,16 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     drop(progress);
     console.report(&inspection.compiled.warnings);
     let pictures = inspection.pictures(arguments);
-    if pictures.is_empty() {
-        return console.result(|| inspection.text(console.colour), || inspection.value());
-    }
+    let are_drawn = !pictures.is_empty();
     let mut files = Files::default();
     for (path, picture) in pictures {
         files.add(path, picture);
     }
-    files.write(&model.paths)
+    files.write(&model.paths)?;
+    if are_drawn && !console.is_json() {
+        return Ok(());
+    }
+    console.result(|| inspection.text(console.colour), || inspection.value())
 }
 
 impl Inspection {

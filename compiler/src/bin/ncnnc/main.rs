@@ -35,6 +35,7 @@ mod verify;
 
 use clap::Parser;
 use console::{Colour, Console, Format};
+use ncnnc_compiler::diagnostic::Diagnostic;
 use std::process::ExitCode;
 
 /// Compiles neural networks in ncnn's format to specialised code, with the same bits on every machine.
@@ -72,8 +73,26 @@ enum Command {
     Completions(completions::Arguments),
 }
 
+/// Says why a command line can't be understood, or gives the help that was asked for.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let json = words.iter().any(|word| word == "--message-format=json")
+        || words.windows(2).any(|pair| pair == ["--message-format", "json"]);
+    if !json || !error.use_stderr() {
+        error.exit();
+    }
+    // clap's own text, which begins with `error: ` and goes on with the usage and what it takes for a remedy.
+    let text = error.to_string();
+    let (message, rest) = text.trim().split_once("\n\n").unwrap_or((text.trim(), ""));
+    let problem = Diagnostic::error(message.strip_prefix("error: ").unwrap_or(message)).hint(rest.trim_start());
+    Console::new(Format::Json, Colour::Never).finish(Err(problem.into()))
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misunderstood(&error),
+    };
     let console = Console::new(arguments.message_format, arguments.color);
     console.take_panics();
     let done = match arguments.command {

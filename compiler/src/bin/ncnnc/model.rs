@@ -128,19 +128,24 @@ impl ModelArguments {
     /// Reads the files, for a command that searches for storage, too.
     ///
     /// # Errors
-    /// A file that can't be read; where it is that of the weights, what is wrong with the other one as well.
+    /// Each file that can't be read; where it is that of the weights, what is wrong with the other one as well.
     pub fn read_open(&self, options: &Options, console: &Console) -> Result<Model, Vec<Diagnostic>> {
         let weights_path = self.bin.clone().unwrap_or_else(|| beside(&self.param));
-        let param = read(&self.param).map_err(|problem| vec![problem])?;
-        let weights = read(&weights_path).map_err(|problem| {
-            let problem = match self.bin {
-                Some(_) => problem,
-                None => problem.hint("weights are looked for beside the .param; a second path names another place"),
-            };
-            let others = ops::read_param(&self.param.to_string_lossy(), &param, &options.shapes, &options.custom);
-            std::iter::once(problem).chain(others.err().unwrap_or_default()).collect::<Vec<_>>()
-        })?;
-        Ok(Model::new(&self.param, &weights_path, param, weights, console))
+        let of_weights = |problem: Diagnostic| match self.bin {
+            Some(_) => problem,
+            None => problem.hint("weights are looked for beside the .param; a second path names another place"),
+        };
+        match (read(&self.param), read(&weights_path).map_err(of_weights)) {
+            (Ok(param), Ok(weights)) => Ok(Model::new(&self.param, &weights_path, param, weights, console)),
+            // Without a param file nobody has said yet where the weights are.
+            (Err(problem), Err(_)) if self.bin.is_none() => Err(vec![problem]),
+            (Err(problem), Err(other)) => Err(vec![problem, other]),
+            (Err(problem), Ok(_)) => Err(vec![problem]),
+            (Ok(param), Err(problem)) => {
+                let others = ops::read_param(&self.param.to_string_lossy(), &param, &options.shapes, &options.custom);
+                Err(std::iter::once(problem).chain(others.err().unwrap_or_default()).collect())
+            }
+        }
     }
 
     /// What the compiler shall do, with inputs of these shapes; what is searched for is f32.

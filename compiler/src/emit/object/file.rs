@@ -15,9 +15,9 @@ use cranelift_module::{
     DataDescription, DataId, FuncId, Linkage, Module, ModuleDeclarations, ModuleReloc, ModuleResult,
     default_libcall_names,
 };
-use cranelift_object::object::RelocationFlags;
 use cranelift_object::object::pe::{IMAGE_REL_ARM64_PAGEBASE_REL21, IMAGE_REL_ARM64_PAGEOFFSET_12A};
-use cranelift_object::object::write::{Object, Relocation, SymbolId};
+use cranelift_object::object::write::{Object, Relocation, SymbolId, SymbolSection};
+use cranelift_object::object::{self, RelocationFlags, SectionKind};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use std::borrow::Cow;
 use target_lexicon::BinaryFormat;
@@ -43,27 +43,14 @@ impl<'w> ObjectFile<'w> {
         Self { module, addresses: Vec::new(), sections: Vec::new() }
     }
 
-    /// Puts bytes that are only read into the file. In ELF and COFF they are a section of their own, and are copied when the
-    /// file is written, and no sooner; in Mach-O an empty section, which is where that begins, can't be.
+    /// Puts bytes that are only read into the file: a section of their own, copied when the file is written, and no sooner.
     pub fn define_bytes(&mut self, name: &str, bytes: Cow<'w, [u8]>) -> DataId {
         let data = self.module.declare_data(name, Linkage::Local, false, false).expect("declared once");
+        // The module's own definition is empty; its symbol moves to the section with the bytes.
         let mut description = DataDescription::new();
-        description.set_align(ALIGNMENT as u64);
-        // Linkers take what follows the first part for a name within the section of all data that are only read.
-        let section = match self.module.isa().triple().binary_format {
-            BinaryFormat::Macho => None,
-            BinaryFormat::Coff => Some(".rdata$weights"),
-            _elf => Some(".rodata.weights"),
-        };
-        match section {
-            None => description.define(bytes.into_owned().into_boxed_slice()),
-            Some(section) => {
-                description.define(Box::new([]));
-                description.set_custom_section(section);
-                self.sections.push((data, bytes));
-            }
-        }
+        description.define(Box::new([]));
         self.module.define_data(data, &description).expect("defined once");
+        self.sections.push((data, bytes));
         data
     }
 
@@ -86,9 +73,15 @@ impl<'w> ObjectFile<'w> {
         let symbols: Vec<SymbolId> = self.sections.iter().map(|(data, _)| product.data_symbol(*data)).collect();
         let mut object: Object = product.object;
         for (symbol, (_, bytes)) in symbols.into_iter().zip(self.sections) {
+            // Linkers take what follows the first part for a name within the section of all data that are only read.
+            let (segment, name) = match object.format() {
+                object::BinaryFormat::MachO => ("__TEXT", "__weights"),
+                object::BinaryFormat::Coff => ("", ".rdata$weights"),
+                _elf => ("", ".rodata.weights"),
+            };
+            let section = object.add_section(segment.into(), name.into(), SectionKind::ReadOnlyData);
             let symbol = object.symbol_mut(symbol);
-            symbol.size = bytes.len() as u64;
-            let section = symbol.section.id().expect("it was defined with one");
+            (symbol.section, symbol.value, symbol.size) = (SymbolSection::Section(section), 0, bytes.len() as u64);
             object.section_mut(section).set_data(bytes, ALIGNMENT as u64);
         }
         object.write().expect("an object of a known format")

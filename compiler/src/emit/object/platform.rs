@@ -48,6 +48,12 @@ impl Platform {
                 .hint("a triple is like `x86_64-unknown-linux-gnu`, `aarch64-apple-ios` or `x86_64-pc-windows-msvc`")
         })?;
         let mut platform = Self { targets: targets(parsed.architecture), triple: parsed };
+        if (platform.triple.operating_system, platform.triple.binary_format)
+            == (OperatingSystem::None_, BinaryFormat::Unknown)
+        {
+            // As rustc names bare metal, `x86_64-unknown-none`: its objects are ELF without saying so.
+            platform.triple.binary_format = BinaryFormat::Elf;
+        }
         if let (Processor::X86_64, OperatingSystem::IOS(_)) =
             (platform.triple.architecture, platform.triple.operating_system)
         {

@@ -43,7 +43,8 @@ macro_rules! burst {
             #[target_feature(enable = $features)]
             fn burst() {
                 let (factor, addend) = (black_box($splat(0.5)), black_box($splat(1.0)));
-                let mut sums = [addend; super::SUMS];
+                // Hidden from the compiler, which could make one sum of twelve equal ones.
+                let mut sums = black_box([addend; super::SUMS]);
                 for _ in 0..super::TERMS {
                     for sum in &mut sums {
                         *sum = $multiply_add(*sum, factor, addend);
