@@ -1,6 +1,7 @@
 //! Cases and networks through the compiler's driver, with what to feed them.
 
 use crate::cases::Case;
+use crate::lowered::known_case;
 use crate::networks::Network;
 use crate::npy::{Tensor, Type};
 use crate::scope;
@@ -81,7 +82,7 @@ impl Stored {
 }
 
 /// A case, compiled; nothing where it is out of scope or, in compensated arithmetic, where that can't be had. Where what
-/// layers put out is narrow, the case stands in the middle of a network.
+/// layers put out is narrow, the case stands in the middle of a network, and there is nothing for cases that can't.
 ///
 /// # Panics
 ///
@@ -93,6 +94,10 @@ pub fn plan_case(case: &Case, mode: Mode, stored: Stored, targets: &[&'static Ta
     }
     let (mut param, mut outputs) = (read(&case.param), case_outputs(case));
     if stored.activations.is_narrow() {
+        // Nothing can follow an output whose size depends on the data.
+        if known_case(case)?.graph.outputs.iter().any(|output| output.view.extents.is_some()) {
+            return None;
+        }
         let text = String::from_utf8(param).expect("the cases are text");
         (param, outputs) = (inside(&text).into_bytes(), Vec::new());
     }
