@@ -145,6 +145,11 @@ fn a_model_is_shown() {
     let text = answer(folder.path(), "inspect small.param --activations bf16 --activations relu=f16");
     let stored: Vec<&str> = text.lines().filter(|line| line.starts_with("stored in")).collect();
     assert_eq!(stored, ["stored in f16: positive", "stored in bf16: pooled"]);
+    let json = "inspect small.param --activations bf16 --activations relu=f16 --message-format json";
+    let json = ncnnc(folder.path(), &json.split(' ').collect::<Vec<_>>()).stdout;
+    let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let narrow = |name: &str, format: &str| serde_json::json!({ "name": name, "format": format });
+    assert_eq!(value["narrow_activations"], serde_json::json!([narrow("positive", "f16"), narrow("pooled", "bf16")]));
 }
 
 #[test]

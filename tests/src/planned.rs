@@ -36,15 +36,6 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The ways in which the digits are stored.
-    pub const WAYS: [Self; 5] = [
-        Self { constants: Format::Word, activations: Format::Word },
-        Self { constants: Format::F16, activations: Format::Word },
-        Self { constants: Format::Bf16, activations: Format::Word },
-        Self { constants: Format::Word, activations: Format::F16 },
-        Self { constants: Format::Word, activations: Format::Bf16 },
-    ];
-
     /// Constants in a format, and all else in words.
     pub fn constants(constants: Format) -> Self {
         Self { constants, ..Self::default() }
@@ -79,6 +70,30 @@ impl Stored {
         let [precision, activations] = [self.constants, self.activations].map(Precision::of_all);
         Options { precision, activations, ..Options::default() }
     }
+}
+
+/// A mode, and formats.
+pub type Choice = (Mode, Stored);
+
+/// The ways in which the digits have a hash.
+pub const DIGITS: [Choice; 6] = {
+    const fn stored(constants: Format, activations: Format) -> Stored {
+        Stored { constants, activations }
+    }
+    [
+        (Mode::Fast, stored(Format::Word, Format::Word)),
+        (Mode::Compensated, stored(Format::Word, Format::Word)),
+        (Mode::Fast, stored(Format::F16, Format::Word)),
+        (Mode::Fast, stored(Format::Bf16, Format::Word)),
+        (Mode::Fast, stored(Format::Word, Format::F16)),
+        (Mode::Fast, stored(Format::Word, Format::Bf16)),
+    ]
+};
+
+/// The name under which the hash of the digits in one of these ways is recorded: `digits`, `digits/compensated`, `digits/f16`.
+pub fn digits_name((mode, stored): Choice) -> String {
+    let mode = if mode == Mode::Fast { String::new() } else { format!("/{}", mode.text()) };
+    format!("digits{mode}{}", stored.suffix())
 }
 
 /// A case, compiled; nothing where it is out of scope or, in compensated arithmetic, where that can't be had. Where what
@@ -200,15 +215,15 @@ pub fn plan_layers_stored(layers: &[String], shape: &[usize], mode: Mode, stored
     Planned { compiled, inputs: vec![input.iter().map(|value| value.to_bits()).collect()] }
 }
 
-/// The digits of the example stored so, and the first of the test's images.
+/// The digits of the example in one way, and the first of the test's images.
 ///
 /// # Panics
 ///
 /// When the example doesn't compile.
-pub fn plan_digits(stored: Stored, targets: &[&'static Target]) -> Planned {
+pub fn plan_digits((mode, stored): Choice, targets: &[&'static Target]) -> Planned {
     let file = |name: &str| workspace().join("runtime/examples/digits").join(name);
     let shapes = HashMap::from([("in0".to_string(), vec![1, 8, 8])]);
-    let options = Options { shapes, ..stored.options() };
+    let options = Options { shapes, mode, ..stored.options() };
     let (param, weights) = (read(&file("digits.fp32.param")), read(&file("digits.fp32.bin")));
     let compiled = plan_files("digits", &param, &weights, &options, targets).expect("the example compiles");
     let image = Tensor::read(&file("digits_test_images.npy")).words[..64].to_vec();

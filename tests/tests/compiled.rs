@@ -9,7 +9,7 @@ use ncnnc_compiler::plan::{Mode, Value, interpret};
 use ncnnc_targets::Target;
 use ncnnc_tests::cases::{Case, read_cases};
 use ncnnc_tests::generated::{Crate, Machine, Profile, Run, shaped};
-use ncnnc_tests::planned::{Planned, Stored, named_outputs, plan_case, same};
+use ncnnc_tests::planned::{Choice, Planned, Stored, named_outputs, plan_case, same};
 use ncnnc_tests::shared::shared;
 use std::time::Instant;
 
@@ -29,9 +29,6 @@ fn narrow() -> [(Stored, usize); 4] {
 
 /// Stride over the cases that are compiled in compensated arithmetic as well.
 const COMPENSATED: usize = 31;
-
-/// How a case is compiled.
-type Choice = (Mode, Stored);
 
 /// A case in a mode, stored so, its plan, and what the interpreter makes of it.
 struct Expected {

@@ -8,7 +8,7 @@ use ncnnc_tests::generated::{Machine, shaped};
 use ncnnc_tests::hash::{hash_outputs, recorded};
 use ncnnc_tests::linked::{CommandLine, Link, Linked, Toolchain};
 use ncnnc_tests::networks::benchmark;
-use ncnnc_tests::planned::{Planned, Stored, plan_digits, plan_network};
+use ncnnc_tests::planned::{DIGITS, Planned, digits_name, plan_digits, plan_network};
 use ncnnc_tests::shared::shared;
 use std::time::Instant;
 
@@ -110,7 +110,7 @@ type Networks = Vec<(String, Planned)>;
 
 /// The digits stored in every way, and networks of the benchmark where the shared data is there.
 fn networks(larger: &[&str], targets: &[&'static Target]) -> Networks {
-    let digits = Stored::WAYS.map(|stored| (format!("digits{}", stored.suffix()), plan_digits(stored, targets)));
+    let digits = DIGITS.map(|choice| (digits_name(choice), plan_digits(choice, targets)));
     let benchmark = shared("models/benchmark").map(|folder| benchmark(&folder)).unwrap_or_default();
     let chosen = benchmark.into_iter().filter(|network| larger.contains(&network.name.as_str()));
     let plan = |network| plan_network(&network, Mode::Fast, targets).expect("it is supported");

@@ -110,7 +110,7 @@ fn objects_need_nothing_and_have_nothing_to_write_to() {
     for machines in VERIFIED.chunk_by(|(a, _), (b, _)| a.split('-').next() == b.split('-').next()) {
         let platforms = || machines.iter().map(|(triple, _)| (*triple, Platform::new(triple).expect("a known triple")));
         let (_, first) = platforms().next().expect("a chunk has a machine");
-        let planned = plan_digits(Stored::constants(Format::F16), first.targets());
+        let planned = plan_digits((Mode::Fast, Stored::constants(Format::F16)), first.targets());
         for weights in [Weights::Included, Weights::External] {
             let network = network("digits", &planned, weights);
             for (triple, platform) in platforms() {
@@ -123,7 +123,8 @@ fn objects_need_nothing_and_have_nothing_to_write_to() {
 /// Networks whose headers have everything that headers can have, under their names.
 fn varied() -> Vec<(String, Planned, Weights)> {
     let targets = Platform::new("x86_64-unknown-linux-gnu").expect("a known triple").targets().to_vec();
-    let digits = |name: &str, weights| (name.to_string(), plan_digits(Stored::default(), &targets), weights);
+    let digits =
+        |name: &str, weights| (name.to_string(), plan_digits((Mode::Fast, Stored::default()), &targets), weights);
     let mut all = vec![digits("digits", Weights::Included), digits("digits_apart", Weights::External)];
     // The size of its output depends on the data.
     let Some(folder) = shared("conformance/layers") else { return all };

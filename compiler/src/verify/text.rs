@@ -12,6 +12,9 @@ const WIDTH: usize = 100;
 const NAMES: usize = 32;
 const CONTENDERS: usize = 25;
 
+/// Units in the last place that a sum of few rounded terms doesn't reach unless it cancels.
+const MANY_ULPS: f64 = 64.0;
+
 /// The whole report.
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
@@ -93,6 +96,11 @@ fn write_layers(report: &Report, out: &mut String) -> std::fmt::Result {
             let (nan, infinite) = (whole.nan, whole.infinite);
             writeln!(out, "    {nan} values are no numbers, {infinite} infinite, where the reference has numbers")?;
         }
+    }
+    if report.layers.iter().any(|layer| layer.layers.len() > 1 && layer.local.max_ulp > MANY_ULPS) {
+        let note = "in rows of several layers, one layer's half a unit in the last place is many of what is left where the \
+                    next one's sum cancels; each layer by itself is as exact as its numerics promise";
+        writeln!(out, "{}", wrapped(note, WIDTH - 2, 2))?;
     }
     Ok(())
 }

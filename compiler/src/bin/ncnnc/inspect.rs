@@ -211,8 +211,13 @@ impl Inspection {
                 "memory": lives.iter().map(life).collect::<Vec<_>>(),
             })
         });
+        let stored = |format: &Format| {
+            let name = |name: &String| json!({ "name": name, "format": format.text() });
+            self.compiled.plan.rounded_to(*format).iter().map(name).collect::<Vec<_>>()
+        };
         json!({
             "layers": layers.collect::<Vec<_>>(),
+            "narrow_activations": Format::ALL.iter().flat_map(stored).collect::<Vec<_>>(),
             "inputs": first.inputs.iter().map(port_value).collect::<Vec<_>>(),
             "outputs": first.outputs[..self.outputs()].iter().map(port_value).collect::<Vec<_>>(),
             "programs": programs.collect::<Vec<_>>(),
