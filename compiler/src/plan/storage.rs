@@ -3,9 +3,8 @@
 //! What is computed is stored narrow where it is an output of a layer that keeps it so, and stays in the network: what the
 //! caller gets is words, and so is what stays inside a layer, such as a mean or a sum of exponentials.
 
-use crate::expression::Node;
 use crate::format::Format;
-use crate::graph::{Combine, Element, Graph, Nest, Operation, Routine, RoutineKind, Source, Tensor, TensorId};
+use crate::graph::{Element, Graph, Nest, Operation, Routine, RoutineKind, Source, Tensor, TensorId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The formats in which layers store, by their names; words for those that are not named.
@@ -106,15 +105,8 @@ pub fn storable(graph: &Graph) -> Vec<(TensorId, Vec<&str>)> {
 
 /// The constants that a nest multiplies by, if it is a contraction.
 fn factors(graph: &Graph, nest: &Nest) -> Vec<TensorId> {
-    let Some(reduction) = nest.reduction.as_ref().filter(|reduction| reduction.combine == Combine::FusedSum) else {
-        return Vec::new();
-    };
-    let read = |node: &Node| match node {
-        Node::Read(operand) => Some(nest.reads[*operand].tensor),
-        Node::Constant(_) | Node::Apply(..) | Node::Call(..) => None,
-    };
-    let factors = reduction.term.results.iter().filter_map(|id| read(&reduction.term.nodes[id.0 as usize]));
+    let tensors = nest.factors().into_iter().flatten().map(|read| nest.reads[read].tensor);
     let is_float =
         |tensor: &TensorId| graph.constant(*tensor).is_some() && graph.tensor(*tensor).element == Element::F32;
-    factors.filter(is_float).collect()
+    tensors.filter(is_float).collect()
 }
