@@ -335,6 +335,30 @@ mod tests {
         assert!(Model::new("tiny.param").threads(1024).request("x86_64").is_ok());
     }
 
+    /// What is wrong with a model of the tests' when it is built.
+    fn problems(model: Model) -> Vec<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ui/models");
+        let generated = model.request("x86_64").and_then(|request| {
+            let files = request.read(&root)?;
+            request.generate(&files, quote!("constants"))
+        });
+        generated.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn builds_are_held_to_their_locks() {
+        let model = || Model::new("rounded.param").lock("rounded.precision.lock");
+        assert_eq!(problems(model().max_error(Budget::Percent(0.001))), [""; 0], "it has recorded 7.3e-7 %");
+        let larger = problems(model().max_error(Budget::Percent(1e-7)));
+        assert!(larger.len() == 1 && larger[0].contains("1e-7"), "{larger:?}");
+        let other = problems(model().precision(Format::Bf16));
+        assert!(other.len() == 1 && other[0].contains("precision = bf16"), "{other:?}");
+        let uncorrected = problems(model().bias_correction());
+        assert!(!uncorrected.is_empty(), "it has no corrections");
+        let absent = problems(Model::new("tiny.param").lock("absent.precision.lock"));
+        assert!(absent.len() == 1 && absent[0].contains("absent.precision.lock"), "{absent:?}");
+    }
+
     #[test]
     fn types_are_named_after_files() {
         for (param, name) in [
