@@ -2,7 +2,7 @@
 //! equal for every instruction set, number of threads and profile, and recorded in `hashes.txt`.
 //!
 //! Small networks, and those of [`QUICK`], always; `NCNNC_FULL=1` takes all networks, in both profiles, which is an hour's
-//! work. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and
+//! work. As objects, which are built in seconds, `machines.rs` runs all of them always. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and
 //! for when the bits are meant to change.
 
 use ncnnc_compiler::plan::{Mode, Value, interpret};
@@ -21,6 +21,8 @@ use std::time::Instant;
 const SMALL: u64 = 60_000_000;
 /// Multiply-adds up to which portable code runs in the dev profile, where one takes about 100 ns.
 const PORTABLE_IN_DEV: u64 = 150_000_000;
+/// Multiply-adds up to which it runs with every number of threads.
+const PORTABLE_IN_EVERY_WAY: u64 = 10_000_000;
 /// Multiply-adds up to which a network runs under qemu.
 const EMULATED: u64 = 60_000_000;
 /// Networks that are always compiled, in both profiles.
@@ -87,7 +89,8 @@ fn runs(model: &Model, machine: Machine, profile: Profile) -> Vec<Run> {
     let run = |target: &'static Target, threads| Run { set: target.name, threads, repeats: 1 };
     let runs = |target: &'static Target| match (target.architecture, profile, machine) {
         (Architecture::Any, Profile::Dev, _) if model.macs() > PORTABLE_IN_DEV => Vec::new(),
-        (Architecture::Any, _, _) => vec![run(target, 2)],
+        (Architecture::Any, _, _) if model.macs() > PORTABLE_IN_EVERY_WAY => vec![run(target, 2)],
+        (Architecture::Any, _, _) => (1..=4).map(|threads| run(target, threads)).collect(),
         (_, Profile::Release, _) | (_, _, Machine::Aarch64) => vec![run(target, 1), run(target, 3)],
         (_, Profile::Dev, Machine::Host) => (1..=4).map(|threads| run(target, threads)).collect(),
     };
