@@ -2,6 +2,7 @@
 //! recorded hashes, which are those of the generated Rust. Needs the feature `objects`.
 
 use ncnnc_compiler::emit::object::VERIFIED;
+use ncnnc_compiler::graph::Operation;
 use ncnnc_compiler::plan::{Mode, Value};
 use ncnnc_targets::Target;
 use ncnnc_tests::generated::{Machine, shaped};
@@ -9,7 +10,7 @@ use ncnnc_tests::hash::{hash_outputs, recorded};
 use ncnnc_tests::linked::{CommandLine, Link, Linked, Toolchain};
 use ncnnc_tests::networks::{Network, benchmark, pretrained};
 use ncnnc_tests::planned::{DIGITS, Planned, digits_name, plan_digits, plan_network};
-use ncnnc_tests::shared::shared;
+use ncnnc_tests::shared::{is_on, shared};
 use std::time::Instant;
 
 const X86_64: Toolchain = Toolchain::X86_64;
@@ -104,6 +105,9 @@ const MACHINES: &[Toolchain] = &[
 /// Networks of the benchmark beside the digits: one that is quick by vectors, and one that is quick without.
 const QUICK: &str = "squeezenet";
 const TINY: &str = "blazeface";
+/// Multiply-adds up to which a network always runs under qemu, a few seconds, and those with `NCNNC_FULL=1`, a quarter of a
+/// minute.
+const EMULATED: [u64; 2] = [160_000_000, 1_000_000_000];
 
 /// Networks by the names they have in the table of hashes.
 type Networks = Vec<(String, Planned)>;
@@ -115,18 +119,6 @@ fn networks(larger: &[&str], targets: &[&'static Target]) -> Networks {
     let chosen = benchmark.into_iter().filter(|network| larger.contains(&network.name.as_str()));
     let plan = |network| plan_network(&network, Mode::Fast, targets).expect("it is supported");
     digits.into_iter().chain(chosen.map(|network| (network.name.clone(), plan(network)))).collect()
-}
-
-/// The networks whose hashes are recorded, where the shared data is there. Each is to be run by itself: some have weights of
-/// half a gigabyte.
-fn every_network() -> Vec<Network> {
-    let (Some(first), Some(second)) = (shared("models/benchmark"), shared("models/pretrained")) else {
-        return Vec::new();
-    };
-    let recorded = recorded();
-    let mut networks = [benchmark(&first), pretrained(&second)].concat();
-    networks.retain(|network| recorded.contains_key(&network.name));
-    networks
 }
 
 /// What is wrong with the outputs of networks.
@@ -160,6 +152,25 @@ fn check(toolchain: &Toolchain, networks: &Networks, runners: &[CommandLine]) ->
     wrong
 }
 
+/// The same for every network whose hash is recorded and that has at most so many multiply-adds. Each is run by itself: some
+/// have weights of half a gigabyte.
+fn check_every_network(toolchain: &Toolchain, most_macs: u64) -> Vec<String> {
+    let (Some(first), Some(second)) = (shared("models/benchmark"), shared("models/pretrained")) else {
+        return Vec::new();
+    };
+    let (platform, recorded) = (toolchain.platform(), recorded());
+    let known = |network: &Network| recorded.contains_key(&network.name);
+    let mut wrong = Vec::new();
+    for network in [benchmark(&first), pretrained(&second)].concat().into_iter().filter(known) {
+        let planned = plan_network(&network, Mode::Fast, platform.targets()).expect("a network with a recorded hash");
+        let operations = &planned.compiled.plan.graph.operations;
+        if operations.iter().map(Operation::macs).sum::<u64>() <= most_macs {
+            wrong.extend(check(toolchain, &vec![(network.name, planned)], &[toolchain.runner]));
+        }
+    }
+    wrong
+}
+
 #[test]
 fn what_is_said_to_be_verified_is() {
     let done: Vec<(&str, String)> = MACHINES.iter().map(|toolchain| (toolchain.triple, toolchain.how())).collect();
@@ -184,10 +195,7 @@ fn every_instruction_set_gives_the_recorded_hashes() {
         }
         wrong.extend(check(&toolchain, &networks(larger, &targets), &[&[]]));
         if toolchain.only != Some("portable") {
-            wrong.extend(every_network().iter().flat_map(|network| {
-                let planned = plan_network(network, Mode::Fast, &targets).expect("a network with a recorded hash");
-                check(&toolchain, &vec![(network.name.clone(), planned)], &[&[]])
-            }));
+            wrong.extend(check_every_network(&toolchain, u64::MAX));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -205,6 +213,13 @@ fn every_machine_gives_the_recorded_hashes() {
             wrong.extend(check(toolchain, &networks, &[toolchain.runner]));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "needs a compiler and an emulator that `.ci/run` installs"]
+fn networks_give_the_recorded_hashes_on_aarch64() {
+    let wrong = check_every_network(&AARCH64, EMULATED[usize::from(is_on("NCNNC_FULL"))]);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
