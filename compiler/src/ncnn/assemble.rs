@@ -5,7 +5,7 @@ use super::order::Cycles;
 use super::parameters::{FEATURE_MASK, Parameters, SHAPE_HINTS, Value};
 use super::problems::{Place, Problems, excerpt};
 use super::{Blob, BlobId, Judge, Layer, Model};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use std::collections::{HashMap, HashSet};
 
 /// A name and where it is written.
@@ -160,9 +160,11 @@ impl Assembly {
     /// Checks what only the whole file shows and gives the model up, or everything that is wrong.
     pub fn finish(mut self, judge: &Judge) -> Result<Model, Vec<Diagnostic>> {
         for (index, layer) in self.layers.iter().enumerate() {
-            if let Some(problem) = (judge.layer)(layer) {
+            for problem in (judge.layer)(layer) {
+                if problem.severity == Severity::Error {
+                    self.faulty.insert(index);
+                }
                 self.problems.push(problem);
-                self.faulty.insert(index);
             }
         }
         let missing = std::mem::take(&mut self.missing);

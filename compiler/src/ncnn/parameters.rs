@@ -16,6 +16,9 @@ pub(super) const SHAPE_HINTS: u32 = 30;
 /// 128 several threads.
 pub(super) const FEATURE_MASK: u32 = 31;
 
+/// The parameters that mean the same to every layer.
+pub const OF_EVERY_LAYER: [u32; 2] = [SHAPE_HINTS, FEATURE_MASK];
+
 /// In a feature mask: no storage in half precision (`NetPrivate::load_param`, `get_masked_option`, `src/net.cpp`).
 /// Arithmetic in half precision, which bit 1 forbids, there is none here anyway.
 pub const FORBIDS_F16_STORAGE: u32 = 2;

@@ -121,7 +121,7 @@ fn numpy_spans(
     ends: &[i32],
     axes: &[i32],
 ) -> Result<Vec<Span>, Diagnostic> {
-    let axes = if axes.is_empty() { (0..shape.len()).collect() } else { l.axes(axes, shape.len())? };
+    let axes = if axes.is_empty() { (0..shape.len()).collect() } else { l.axes_in(11, axes, shape.len())? };
     if starts.len() < axes.len() || ends.len() < axes.len() {
         let message = format!("{} axes, but {} starts and {} ends", axes.len(), starts.len(), ends.len());
         return Err(l.error(message).hint("give a start and an end for each axis"));

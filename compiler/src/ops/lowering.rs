@@ -1,6 +1,7 @@
 //! What an operator has at hand while it lowers one layer.
 
 use super::custom::{self, CustomLayer};
+use super::signature::has_errors;
 use super::{Operator, operator, unknown_layer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::Expression;
@@ -48,7 +49,12 @@ pub struct Lowering<'a> {
 impl Lowering<'_> {
     /// An error about this layer, at its line.
     pub fn error(&self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(message).code(Code::Layer).at(self.layer.location.clone()).layer(&self.layer.name)
+        self.layer.error(message)
+    }
+
+    /// An error about one of its parameters, where that is written.
+    pub fn error_in(&self, parameter: u32, message: impl Into<String>) -> Diagnostic {
+        self.layer.error_in(parameter, message)
     }
 
     /// Input `i` in its shape.
@@ -323,6 +329,13 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
             problems.push(unknown_layer(layer));
             continue;
         };
+        if let Meaning::Known(operator) = &meaning {
+            let of_layer = operator.signature.problems(layer);
+            if has_errors(&of_layer) {
+                problems.extend(of_layer);
+                continue;
+            }
+        }
         // A layer behind a faulty one can't be judged; the fault is reported once, where it is.
         let Some(inputs) = layer.inputs.iter().map(|id| values[id.0].clone()).collect::<Option<Vec<_>>>() else {
             continue;

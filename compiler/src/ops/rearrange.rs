@@ -40,7 +40,7 @@ fn repeats(l: &Lowering, rank: usize) -> Result<Vec<i64>, Diagnostic> {
         return Err(l.error(format!("{} repeats are given", listed.len())).hint("a blob has at most four axes"));
     }
     let repeats: Vec<i64> = if listed.is_empty() {
-        let axis = l.axis(parameters.int(0, 0), rank)?;
+        let axis = l.axis_in(0, parameters.int(0, 0), rank)?;
         (0..rank).map(|at| if at == axis { i64::from(parameters.int(1, 1)) } else { 1 }).collect()
     } else {
         let outer = vec![1; rank.saturating_sub(listed.len())];
@@ -58,7 +58,7 @@ pub(super) fn flip(l: &mut Lowering) -> Result<(), Diagnostic> {
     let rank = input.shape.len();
     let mut flipped = Vec::new();
     for number in l.layer.parameters.ints(0) {
-        flipped.push(l.axis(number, rank)?);
+        flipped.push(l.axis_in(0, number, rank)?);
     }
     if flipped.iter().all(|axis| input.shape[*axis] == 1) {
         l.set_output(0, input);
@@ -147,7 +147,7 @@ fn box_offsets(l: &Lowering, whole: &View) -> Result<Vec<i64>, Diagnostic> {
         };
         return Ok(sides(rank).iter().map(|side| i64::from(parameters.int(id(side), 0))).collect());
     }
-    let along = if numbers.is_empty() { (0..rank).collect() } else { l.axes(&numbers, rank)? };
+    let along = if numbers.is_empty() { (0..rank).collect() } else { l.axes_in(11, &numbers, rank)? };
     if starts.len() < along.len() {
         return Err(l.error(format!("{} offsets for {} axes", starts.len(), along.len())));
     }
@@ -166,7 +166,7 @@ fn box_offsets(l: &Lowering, whole: &View) -> Result<Vec<i64>, Diagnostic> {
 pub(super) fn gated(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.only_input()?;
     let rank = input.shape.len();
-    let axis = if rank == 1 { 0 } else { l.axis(l.layer.parameters.int(0, 0), rank)? };
+    let axis = if rank == 1 { 0 } else { l.axis_in(0, l.layer.parameters.int(0, 0), rank)? };
     let extent = input.shape[axis];
     if extent % 2 != 0 {
         return Err(l.error(format!("{extent} entries along axis {axis} have no two halves")));
@@ -193,7 +193,7 @@ pub(super) fn gated(l: &mut Lowering) -> Result<(), Diagnostic> {
 pub(super) fn cumulative_sum(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.only_input()?;
     let rank = input.shape.len();
-    let axis = if rank == 1 { 0 } else { l.axis(l.layer.parameters.int(0, 0), rank)? };
+    let axis = if rank == 1 { 0 } else { l.axis_in(0, l.layer.parameters.int(0, 0), rank)? };
     let extent = input.shape[axis];
     let mut sums = input;
     let mut distance = 1;

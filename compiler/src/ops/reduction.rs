@@ -140,7 +140,7 @@ fn reduced_axes(l: &Lowering, rank: usize) -> Result<Vec<usize>, Diagnostic> {
     // ncnn lets an axis be named twice.
     let mut axes = Vec::new();
     for number in listed {
-        axes.push(l.axis(number, rank)?);
+        axes.push(l.axis_in(3, number, rank)?);
     }
     axes.sort_unstable();
     axes.dedup();

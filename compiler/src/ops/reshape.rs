@@ -83,7 +83,7 @@ pub(super) fn squeeze(l: &mut Lowering) -> Result<(), Diagnostic> {
         };
         (0..rank).filter(|axis| parameters.int(flag(sides(rank)[*axis]), 0) != 0).collect()
     } else {
-        l.axes(&axes, rank)?
+        l.axes_in(3, &axes, rank)?
     };
     let stays = |axis: &usize| input.shape[*axis] != 1 || !chosen.contains(axis);
     let mut shape: Vec<usize> = (0..rank).filter(stays).map(|axis| input.shape[axis]).collect();
@@ -103,7 +103,7 @@ pub(super) fn expand(l: &mut Lowering) -> Result<(), Diagnostic> {
         let message = format!("{} with {} more axes would have {rank}", text(&input.shape), numbers.len());
         return Err(l.error(message).hint("a blob has at most four"));
     }
-    let added = l.axes(&numbers, rank)?;
+    let added = l.axes_in(3, &numbers, rank)?;
     let mut kept = input.shape.iter();
     let extent = |axis: usize| if added.contains(&axis) { Some(1) } else { kept.next().copied() };
     let shape: Vec<usize> = (0..rank).filter_map(extent).collect();

@@ -14,7 +14,7 @@ const SHARE: i32 = -233;
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     l.expect_blobs(1, 1, l.output_names.len())?;
     let input = l.fixed_input(0)?;
-    let axis = l.axis(l.layer.parameters.int(1, 0), input.shape.len())?;
+    let axis = l.axis_in(1, l.layer.parameters.int(1, 0), input.shape.len())?;
     let sizes = part_sizes(l, input.shape[axis] as i64)?;
     let mut offset = 0;
     for (i, size) in sizes.into_iter().enumerate() {
