@@ -76,6 +76,15 @@ impl Parameters {
         Self { path, entries: Vec::new() }
     }
 
+    /// These parameters, from no file.
+    pub fn of(values: &[(u32, Value)]) -> Self {
+        let mut all = Self::new("".into());
+        for (id, value) in values {
+            all.set(*id, value.clone(), Place { line: 1, column: 1 });
+        }
+        all
+    }
+
     /// Sets a value; a later one wins. True when there was one already.
     pub(super) fn set(&mut self, id: u32, value: Value, place: Place) -> bool {
         let entry = Entry { id, value, place };
@@ -184,17 +193,9 @@ impl Parameters {
 mod tests {
     use super::*;
 
-    fn parameters(values: &[(u32, Value)]) -> Parameters {
-        let mut all = Parameters::new("test".into());
-        for (id, value) in values {
-            all.set(*id, value.clone(), Place { line: 1, column: 1 });
-        }
-        all
-    }
-
     #[test]
     fn scalars_convert_as_ncnn_converts() {
-        let all = parameters(&[(3, Value::Int(6)), (1, Value::Float(0.5)), (2, Value::Word(0x3f80_0000))]);
+        let all = Parameters::of(&[(3, Value::Int(6)), (1, Value::Float(0.5)), (2, Value::Word(0x3f80_0000))]);
         assert_eq!((all.int(3, 0), all.float(3, 0.0)), (6, 6.0));
         assert_eq!((all.int(1, 7), all.float(1, 0.0)), (7, 0.5), "a float is no integer: the default");
         assert_eq!((all.int(2, 0), all.float(2, 0.0)), (0x3f80_0000, 1.0), "a binary file's bits are both");
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn arrays_convert_as_ncnn_converts() {
         let all =
-            parameters(&[(0, Value::Ints(vec![1, -2])), (1, Value::Floats(vec![1.0])), (2, Value::Words(vec![7]))]);
+            Parameters::of(&[(0, Value::Ints(vec![1, -2])), (1, Value::Floats(vec![1.0])), (2, Value::Words(vec![7]))]);
         assert_eq!((all.ints(0), all.floats(0)), (vec![1, -2], vec![1.0, -2.0]));
         assert_eq!(all.words(0), [1, 0xffff_fffe]);
         assert_eq!((all.floats(1), all.ints(1)), (vec![1.0], vec![0x3f80_0000]));
@@ -215,10 +216,10 @@ mod tests {
 
     #[test]
     fn the_last_value_wins() {
-        let mut all = parameters(&[(31, Value::Int(64))]);
+        let mut all = Parameters::of(&[(31, Value::Int(64))]);
         assert_eq!(all.feature_mask(), 64);
         assert!(all.set(31, Value::Int(3), Place { line: 2, column: 5 }));
         assert_eq!(all.feature_mask(), 3);
-        assert_eq!(all.location(31), Some(Place { line: 2, column: 5 }.in_file("test")));
+        assert_eq!(all.location(31), Some(Place { line: 2, column: 5 }.in_file("")));
     }
 }

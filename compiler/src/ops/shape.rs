@@ -65,18 +65,9 @@ impl Lowering<'_> {
         self.fixed_input(0)
     }
 
-    /// The row of a table that parameter 0 chooses by its place; `what` is chosen among the rows' names.
-    pub(super) fn chosen<'t, T>(
-        &self,
-        what: &str,
-        table: &'t [T],
-        name: impl Fn(&T) -> &str,
-    ) -> Result<&'t T, Diagnostic> {
-        let number = self.layer.parameters.int(0, 0);
-        usize::try_from(number).ok().and_then(|number| table.get(number)).ok_or_else(|| {
-            let names: Vec<String> = table.iter().enumerate().map(|(i, row)| format!("{i} {}", name(row))).collect();
-            self.error(format!("there is no {what} {number}")).hint(names.join(", "))
-        })
+    /// The row of a table that parameter 0 chooses by its place; the signature allows no other numbers.
+    pub(super) fn row_of<'t, T>(&self, table: &'t [T]) -> &'t T {
+        &table[self.layer.parameters.int(0, 0).unsigned_abs() as usize]
     }
 
     /// The axis that a number of this parameter means in a blob of this rank: 0 is the outermost, negative numbers count

@@ -27,14 +27,23 @@ pub struct Blobs {
     outputs: Option<usize>,
 }
 
-/// One input, one output.
+/// No input, one output.
+pub const NONE_TO_ONE: fn(&Parameters) -> Blobs = |_| Blobs::new(0, 1);
+
+/// One input, one output: what ncnn calls `one_blob_only`.
 pub const ONE_TO_ONE: fn(&Parameters) -> Blobs = |_| Blobs::new(1, 1);
+
+/// Two inputs, one output.
+pub const TWO_TO_ONE: fn(&Parameters) -> Blobs = |_| Blobs::new(2, 1);
 
 /// One or more inputs, one output.
 pub const SOME_TO_ONE: fn(&Parameters) -> Blobs = |_| Blobs { fewest: 1, most: None, outputs: Some(1) };
 
 /// One input, any number of outputs.
 pub const ONE_TO_SOME: fn(&Parameters) -> Blobs = |_| Blobs { fewest: 1, most: Some(1), outputs: None };
+
+/// Any number of inputs and of outputs.
+pub const ANY_TO_ANY: fn(&Parameters) -> Blobs = |_| Blobs { fewest: 0, most: None, outputs: None };
 
 /// A numbered parameter.
 pub struct Parameter {
@@ -48,6 +57,12 @@ pub struct Parameter {
     applies: Option<fn(&Parameters) -> bool>,
 }
 
+/// The axes of a blob.
+pub const MOST_AXES: usize = 4;
+
+/// The numbers of axes, in a blob of as many as there can be.
+pub const AXES: (i32, i32) = (-(MOST_AXES as i32), MOST_AXES as i32 - 1);
+
 /// The values a parameter can have.
 pub enum Accepts {
     /// Any integer.
@@ -56,6 +71,8 @@ pub enum Accepts {
     Flag,
     /// An integer no smaller than this one.
     AtLeast(i32),
+    /// An integer from the first to the second one.
+    Between(i32, i32),
     /// One of these integers, with what it stands for.
     OneOf(&'static [(i32, &'static str)]),
     /// The number of a row, from 0, of a table with these names.
@@ -64,6 +81,8 @@ pub enum Accepts {
     Float,
     /// A list of integers.
     Integers,
+    /// A list of axes, of which a blob has at most [`MOST_AXES`]; negative numbers count from the last one.
+    Axes,
     /// A list of floats.
     Floats,
     /// A word, which in text files may stand in quotes.
@@ -81,6 +100,21 @@ impl Blobs {
         Self { fewest, most: Some(most), outputs: Some(outputs) }
     }
 
+    /// At least so many inputs.
+    pub const fn at_least(fewest: usize, outputs: usize) -> Self {
+        Self { fewest, most: None, outputs: Some(outputs) }
+    }
+
+    /// The numbers of inputs: from one on and, if there is a bound, up to another.
+    pub fn inputs(self) -> (usize, Option<usize>) {
+        (self.fewest, self.most)
+    }
+
+    /// So many outputs, or any number of them.
+    pub fn outputs(self) -> Option<usize> {
+        self.outputs
+    }
+
     fn allow(self, layer: &Layer) -> bool {
         let inputs = layer.inputs.len();
         let outputs = layer.outputs.len();
@@ -89,14 +123,15 @@ impl Blobs {
             && self.outputs.is_none_or(|wanted| wanted == outputs)
     }
 
-    /// `2 inputs and gives 1`.
-    fn text(self) -> String {
+    /// `2 inputs and gives 1 output`.
+    pub fn text(self) -> String {
         let inputs = match (self.fewest, self.most) {
             (0, Some(0)) => "no inputs".into(),
             (1, Some(1)) => "1 input".into(),
             (fewest, Some(most)) if fewest == most => format!("{fewest} inputs"),
             (fewest, Some(most)) => format!("{fewest} to {most} inputs"),
             (1, None) => "1 or more inputs".into(),
+            (0, None) => "any number of inputs".into(),
             (fewest, None) => format!("at least {fewest} inputs"),
         };
         match self.outputs {
@@ -123,10 +158,25 @@ impl Parameter {
         Self { applies: Some(applies), ..self }
     }
 
+    /// Whether there is no layer without it, where it matters.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Whether its value matters only beside some values of others.
+    pub fn is_conditional(&self) -> bool {
+        self.applies.is_some()
+    }
+
+    /// Whether its value matters beside these others.
+    pub fn applies(&self, parameters: &Parameters) -> bool {
+        self.applies.is_none_or(|applies| applies(parameters))
+    }
+
     /// What is wrong with a layer's value of it.
     fn problem(&self, layer: &Layer) -> Option<Diagnostic> {
         let parameters = &layer.parameters;
-        if self.applies.is_some_and(|applies| !applies(parameters)) {
+        if !self.applies(parameters) {
             return None;
         }
         let Self { id, name, .. } = self;
@@ -139,27 +189,43 @@ impl Parameter {
         };
         let number = parameters.int(*id, 0);
         match &self.accepts {
+            Accepts::Between(least, most) if !(*least..=*most).contains(&number) => Some(
+                layer
+                    .error_in(*id, format!("the {name} is {number}, but must be from {least} to {most}"))
+                    .hint(format!("parameter {id} gives it")),
+            ),
             Accepts::AtLeast(least) if number < *least => Some(
                 layer
                     .error_in(*id, format!("the {name} is {number}, but must be at least {least}"))
                     .hint(format!("parameter {id} gives it")),
             ),
-            Accepts::OneOf(values) if values.iter().all(|(value, _)| *value != number) => {
-                Some(self.no_such(layer, number, values))
+            Accepts::OneOf(_) | Accepts::RowOf(_) => {
+                let choices = self.accepts.choices();
+                let known = choices.iter().any(|(value, _)| *value == number);
+                (!known).then(|| {
+                    let message = format!("there is no {name} {number}");
+                    layer.error_in(*id, message).hint(self.accepts.text())
+                })
             }
-            Accepts::RowOf(names) => {
-                let names = names();
-                let known = usize::try_from(number).is_ok_and(|number| number < names.len());
-                let values: Vec<(i32, &str)> = (0..).zip(names).collect();
-                (!known).then(|| self.no_such(layer, number, &values))
-            }
-            Accepts::Integers if matches!(value, Value::Floats(_)) => Some(
+            Accepts::Integers | Accepts::Axes if matches!(value, Value::Floats(_)) => Some(
                 layer
                     .error_in(*id, format!("the {name} are floats, whose bits ncnn would take for integers"))
                     .hint(format!("parameter {id} is a list of integers: write it without `.` and exponents")),
             ),
+            Accepts::Axes => {
+                let axes = parameters.ints(*id);
+                let out = axes.iter().find(|axis| !(AXES.0..=AXES.1).contains(axis));
+                let message = match out {
+                    Some(axis) => format!("the {name} name an axis {axis}"),
+                    None if axes.len() > MOST_AXES => format!("the {name} are {}", axes.len()),
+                    None => return None,
+                };
+                let hint =
+                    format!("a blob has at most {MOST_AXES} axes: 0 to {}, or {} to -1 from the end", AXES.1, AXES.0);
+                Some(layer.error_in(*id, message).hint(hint))
+            }
             Accepts::AtLeast(_)
-            | Accepts::OneOf(_)
+            | Accepts::Between(..)
             | Accepts::Integer
             | Accepts::Flag
             | Accepts::Float
@@ -167,11 +233,6 @@ impl Parameter {
             | Accepts::Floats
             | Accepts::Text => None,
         }
-    }
-
-    fn no_such(&self, layer: &Layer, number: i32, values: &[(i32, &str)]) -> Diagnostic {
-        let values: Vec<String> = values.iter().map(|(value, name)| format!("{value} {name}")).collect();
-        layer.error_in(self.id, format!("there is no {} {number}", self.name)).hint(values.join(", "))
     }
 
     /// A warning of a value of another type, which ncnn takes for none.
@@ -184,31 +245,84 @@ impl Parameter {
             Value::String(_) => "a word",
         };
         let due = self.accepts.noun();
-        let message =
-            format!("parameter {id}, the {name}, is {have} where {due} is due; as in ncnn, it is as if it were left out");
+        let message = format!(
+            "parameter {id}, the {name}, is {have} where {due} is due; as in ncnn, it is as if it were left out"
+        );
         Some(warning(layer, *id, message).hint(format!("write `{id}={}`, or leave it out", self.accepts.example())))
     }
 }
 
 impl Accepts {
+    /// The integers it is one of, with what they stand for; none where it isn't a choice.
+    pub fn choices(&self) -> Vec<(i32, &'static str)> {
+        match self {
+            Self::OneOf(values) => values.to_vec(),
+            Self::RowOf(names) => (0..).zip(names()).collect(),
+            Self::Integer
+            | Self::Flag
+            | Self::AtLeast(_)
+            | Self::Between(..)
+            | Self::Float
+            | Self::Integers
+            | Self::Axes
+            | Self::Floats
+            | Self::Text => Vec::new(),
+        }
+    }
+
+    /// The values in words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::OneOf(_) | Self::RowOf(_) => {
+                let choices: Vec<String> =
+                    self.choices().iter().map(|(value, name)| format!("{value} {name}")).collect();
+                choices.join(", ")
+            }
+            Self::Integer => "an integer".into(),
+            Self::Flag => "0 no, others yes".into(),
+            Self::AtLeast(least) => format!("an integer from {least} on"),
+            Self::Between(least, most) => format!("an integer from {least} to {most}"),
+            Self::Float => "a number".into(),
+            Self::Integers => "a list of integers".into(),
+            Self::Axes => format!("a list of axes from {} to {}", AXES.0, AXES.1),
+            Self::Floats => "a list of numbers".into(),
+            Self::Text => "a string".into(),
+        }
+    }
+
     /// Whether a value is of the right type, as ncnn converts values.
     fn understands(&self, value: &Value) -> bool {
         match self {
-            Self::Integer | Self::Flag | Self::AtLeast(_) | Self::OneOf(_) | Self::RowOf(_) => {
+            Self::Integer | Self::Flag | Self::AtLeast(_) | Self::Between(..) | Self::OneOf(_) | Self::RowOf(_) => {
                 matches!(value, Value::Int(_) | Value::Word(_))
             }
             Self::Float => matches!(value, Value::Float(_) | Value::Int(_) | Value::Word(_)),
-            Self::Integers | Self::Floats => matches!(value, Value::Ints(_) | Value::Floats(_) | Value::Words(_)),
+            Self::Integers | Self::Axes | Self::Floats => {
+                matches!(value, Value::Ints(_) | Value::Floats(_) | Value::Words(_))
+            }
             Self::Text => matches!(value, Value::String(_)),
         }
     }
 
     fn noun(&self) -> &'static str {
         match self {
-            Self::Integer | Self::Flag | Self::AtLeast(_) | Self::OneOf(_) | Self::RowOf(_) => "an integer",
+            Self::Integer | Self::Flag | Self::AtLeast(_) | Self::Between(..) | Self::OneOf(_) | Self::RowOf(_) => {
+                "an integer"
+            }
             Self::Float => "a number",
-            Self::Integers | Self::Floats => "a list",
+            Self::Integers | Self::Axes | Self::Floats => "a list",
             Self::Text => "a string",
+        }
+    }
+
+    /// Values that can make a difference to the number of blobs; -233 is what ncnn has for values that come from an input.
+    fn samples(&self) -> Vec<Value> {
+        match self {
+            Self::Integer | Self::Flag | Self::AtLeast(_) | Self::Between(..) => vec![Value::Int(1), Value::Int(-233)],
+            Self::OneOf(_) | Self::RowOf(_) => self.choices().iter().map(|(value, _)| Value::Int(*value)).collect(),
+            Self::Integers | Self::Axes => vec![Value::Ints(vec![1])],
+            Self::Text => vec![Value::String("1w".into())],
+            Self::Float | Self::Floats => Vec::new(),
         }
     }
 
@@ -217,10 +331,11 @@ impl Accepts {
         match self {
             Self::Integer | Self::Flag => "1".into(),
             Self::AtLeast(least) => (*least).max(1).to_string(),
+            Self::Between(least, most) => (*least).max(0).min(*most).to_string(),
             Self::OneOf(values) => values.first().map_or(0, |(value, _)| *value).to_string(),
             Self::RowOf(_) => "0".into(),
             Self::Float => "1.0".into(),
-            Self::Integers => "1,2".into(),
+            Self::Integers | Self::Axes => "1,2".into(),
             Self::Floats => "1.0,2.0".into(),
             Self::Text => "\"...\"".into(),
         }
@@ -238,10 +353,36 @@ impl Signature {
         Self { rules, ..self }
     }
 
+    /// How many blobs a layer with these parameters takes and gives.
+    pub fn blobs(&self, parameters: &Parameters) -> Blobs {
+        (self.blobs)(parameters)
+    }
+
+    /// How many blobs a layer without parameters takes and gives, and how many others do with one: each with the
+    /// parameters, such as `1=1`, any of which makes it so.
+    pub fn forms(&self) -> Vec<(Blobs, Vec<String>)> {
+        let mut forms = vec![(self.blobs(&Parameters::of(&[])), Vec::new())];
+        for Parameter { id, accepts, .. } in self.parameters {
+            for value in accepts.samples() {
+                let blobs = self.blobs(&Parameters::of(&[(*id, value.clone())]));
+                if blobs == forms[0].0 {
+                    continue;
+                }
+                let setting = format!("{id}={}", written(&value));
+                match forms.iter_mut().find(|(others, _)| *others == blobs) {
+                    Some((_, settings)) => settings.push(setting),
+                    None => forms.push((blobs, vec![setting])),
+                }
+                break;
+            }
+        }
+        forms
+    }
+
     /// Everything that is wrong with a layer of this type, and what the user should know of it.
     pub fn problems(&self, layer: &Layer) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
-        let blobs = (self.blobs)(&layer.parameters);
+        let blobs = self.blobs(&layer.parameters);
         if !blobs.allow(layer) {
             let (kind, have, give) = (&layer.kind, layer.inputs.len(), layer.outputs.len());
             let message = format!("{kind} takes {}, but this one has {have} and {give}", blobs.text());
@@ -251,9 +392,10 @@ impl Signature {
         if std::ptr::eq(self, &raw const OPEN) {
             return problems;
         }
-        let strangers = layer.parameters.iter().map(|(id, _)| id).filter(|id| {
-            !OF_EVERY_LAYER.contains(id) && self.parameters.iter().all(|parameter| parameter.id != *id)
-        });
+        let strangers =
+            layer.parameters.iter().map(|(id, _)| id).filter(|id| {
+                !OF_EVERY_LAYER.contains(id) && self.parameters.iter().all(|parameter| parameter.id != *id)
+            });
         problems.extend(strangers.map(|id| {
             let message = format!("parameter {id} means nothing to {}; as in ncnn, it is passed over", layer.kind);
             warning(layer, id, message).hint("leave it out if it isn't a slip for another one")
@@ -262,6 +404,16 @@ impl Signature {
             problems.extend(self.rules.iter().filter_map(|rule| rule(layer).err()));
         }
         problems
+    }
+}
+
+/// A sample as a text file has it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Int(value) => value.to_string(),
+        Value::Ints(values) => values.iter().map(|value| format!("{value},")).collect(),
+        Value::String(text) => format!("{text:?}"),
+        Value::Float(_) | Value::Word(_) | Value::Floats(_) | Value::Words(_) => "...".into(),
     }
 }
 
