@@ -61,6 +61,8 @@ pub struct Parameters {
     path: Arc<str>,
     /// By id, each once.
     entries: Vec<Entry>,
+    /// Those that the file sets to what can't be read.
+    unreadable: Vec<u32>,
 }
 
 /// Equal values, wherever they are written.
@@ -73,7 +75,7 @@ impl PartialEq for Parameters {
 impl Parameters {
     /// No parameters, from a file of this name.
     pub(super) fn new(path: Arc<str>) -> Self {
-        Self { path, entries: Vec::new() }
+        Self { path, entries: Vec::new(), unreadable: Vec::new() }
     }
 
     /// These parameters, from no file.
@@ -98,6 +100,16 @@ impl Parameters {
                 false
             }
         }
+    }
+
+    /// Notes that what the file sets it to can't be read.
+    pub(super) fn set_unreadable(&mut self, id: u32) {
+        self.unreadable.push(id);
+    }
+
+    /// Those that the file sets to what can't be read, which is reported already.
+    pub fn unreadable(&self) -> &[u32] {
+        &self.unreadable
     }
 
     fn entry(&self, id: u32) -> Option<&Entry> {

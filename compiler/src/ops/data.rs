@@ -24,18 +24,18 @@ pub(super) const INPUT: Signature = Signature::new(
     ],
 );
 
-/// Extents beyond the rank of the data are absent or 0.
+/// Extents beyond the rank of the data are absent or 0. Without any, ncnn makes up one number that nothing writes.
 pub(super) const MEMORY_DATA: Signature = Signature::new(
     NONE_TO_ONE,
     &[
-        Parameter::new(WIDTH, "width", Accepts::AtLeast(0)),
+        Parameter::new(WIDTH, "width", Accepts::AtLeast(1)).required(),
         Parameter::new(HEIGHT, "height", Accepts::AtLeast(0)),
         Parameter::new(CHANNELS, "number of channels", Accepts::AtLeast(0)),
         Parameter::new(DEPTH, "depth", Accepts::AtLeast(0)),
         Parameter::new(STORAGE, "storage", Accepts::OneOf(&[(0, "with a tag"), (1, "raw")])),
     ],
 )
-.rules(&[has_shape]);
+.rules(&[has_elements]);
 
 pub(super) const SPLIT: Signature = Signature::new(ONE_TO_SOME, &[]);
 
@@ -62,13 +62,9 @@ fn impossible(extents: &[Extent]) -> Option<(u32, String)> {
     Some((*id, format!("the {name} is {extent}")))
 }
 
-/// Refuses data of no size, for which ncnn makes up one number that nothing writes.
-fn has_shape(layer: &Layer) -> Result<(), Diagnostic> {
+/// Refuses data of no size.
+fn has_elements(layer: &Layer) -> Result<(), Diagnostic> {
     let extents = extents(layer);
-    if extents.is_empty() {
-        let hint = "parameter 0 is the width, 1 the height, 11 the depth and 2 the channels of what the .bin holds";
-        return Err(layer.error("the data has no shape, so that ncnn's value of it is left to chance").hint(hint));
-    }
     match impossible(&extents) {
         None => Ok(()),
         Some((id, message)) => {

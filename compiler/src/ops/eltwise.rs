@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use super::shape::text;
-use super::signature::{Accepts, Blobs, Parameter, Signature};
+use super::signature::{Accepts, Blobs, Parameter, Signature, counted};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::ncnn::{Layer, Parameters};
@@ -38,7 +38,7 @@ fn coefficients(parameters: &Parameters) -> Vec<f32> {
 fn has_coefficients(layer: &Layer) -> Result<(), Diagnostic> {
     let (have, need) = (coefficients(&layer.parameters).len(), layer.inputs.len());
     if (1..need).contains(&have) {
-        let message = format!("{have} coefficients for {need} inputs");
+        let message = format!("{} for {}", counted(have, "coefficient"), counted(need, "input"));
         return Err(layer.error_in(COEFFICIENTS, message).hint("give one for each input, or none at all"));
     }
     Ok(())

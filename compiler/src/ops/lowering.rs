@@ -104,7 +104,10 @@ impl Lowering<'_> {
             Some(_) => Ok(shape),
             None => {
                 let message = format!("{what} of {} has more than {MOST_ELEMENTS} elements", text());
-                Err(self.error(message).code(Code::Size).hint("is an extent or a parameter far too large?"))
+                Err(self
+                    .error(message)
+                    .code(Code::Size)
+                    .hint("look for an extent or a parameter that is far too large"))
             }
         }
     }
@@ -132,7 +135,7 @@ impl Lowering<'_> {
             let message = format!("the {what} has {have} elements, but {need}{product} are needed");
             return Err(self
                 .error(message)
-                .hint("the layer's parameters and the shape of its input contradict each other"));
+                .hint("check the parameters that give its size against the shape of the input"));
         }
         let values = weights.values();
         Ok(self.constant(what, &shape, &values))

@@ -132,6 +132,11 @@ pub(super) fn scale(l: &mut Lowering) -> Result<(), Diagnostic> {
         line(l, &input, &scale.reshaped(&[input.shape[0]]), None);
         return Ok(());
     }
+    let scales = i64::from(l.layer.parameters.int(CHANNELS, 0));
+    if scales != channels {
+        let message = format!("{scales} scales don't fit {channels} channels");
+        return Err(l.error_in(CHANNELS, message).hint("parameter 0 must be the outermost extent of the input"));
+    }
     let scale = l.weight(0, "scale", &[channels])?;
     let bias = if is_biased(&l.layer.parameters) { Some(l.weight(1, "bias", &[channels])?) } else { None };
     line(l, &input, &scale, bias.as_ref());

@@ -3,7 +3,7 @@
 //! Where a formula differs from the one in ncnn (`src/layer/<name>.cpp`), it is the same function rounded less often or
 //! without overflow.
 
-use super::signature::{ANY_TO_ANY, Accepts, ONE_TO_ONE, Parameter, Signature};
+use super::signature::{ANY_TO_ANY, Accepts, ONE_TO_ONE, Parameter, Signature, counted};
 use super::{Lowering, activation};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
@@ -74,7 +74,7 @@ pub(super) const DROPOUT: Signature = Signature::new(ONE_TO_ONE, &[Parameter::ne
 fn has_enough_inputs(layer: &Layer) -> Lowered {
     let (have, outputs) = (layer.inputs.len(), layer.outputs.len());
     if have < outputs {
-        let message = format!("{have} inputs can't be passed on to {outputs} outputs");
+        let message = format!("{} can't be passed on to {}", counted(have, "input"), counted(outputs, "output"));
         return Err(layer.error(message).hint("give an input for each output"));
     }
     Ok(())

@@ -44,8 +44,12 @@ pub(super) fn prelu_weights(layer: &Layer, reader: &mut WeightReader) -> Result<
 pub(super) fn prelu(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let slopes = i64::from(l.layer.parameters.int(0, 0));
-    let extents = if slopes == 1 { [1] } else { [input.shape[0] as i64] };
-    let slope = l.weight(0, "slope", &extents)?;
+    let channels = input.shape[0] as i64;
+    if slopes != 1 && slopes != channels {
+        let message = format!("{slopes} slopes don't fit {channels} channels");
+        return Err(l.error_in(0, message).hint("parameter 0 must be 1 or the outermost extent of the input"));
+    }
+    let slope = l.weight(0, "slope", &[slopes])?;
     let output = l.output(0, &input.shape);
     let value = Expression::new(|e| {
         let (x, slope) = (e.read(0), e.read(1));

@@ -21,6 +21,7 @@ const HEIGHT: u32 = 1;
 const CHANNELS: u32 = 2;
 const EXPRESSION: u32 = 6;
 const DEPTH: u32 = 11;
+const BATCH_AXES: [u32; 2] = [12, 13];
 
 pub(super) const FLATTEN: Signature = Signature::new(ONE_TO_ONE, &[]);
 
@@ -36,11 +37,11 @@ pub(super) const RESHAPE: Signature = Signature::new(
         Parameter::new(CHANNELS, "number of channels", Accepts::Integer).when(has_numbers),
         Parameter::new(EXPRESSION, "size expression", Accepts::Text),
         Parameter::new(DEPTH, "depth", Accepts::Integer).when(has_numbers),
-        Parameter::new(12, "batch axis of the input", Accepts::OneOf(&[(NO_BATCH, "none")])),
-        Parameter::new(13, "batch axis of the output", Accepts::OneOf(&[(NO_BATCH, "none")])),
+        Parameter::new(BATCH_AXES[0], "batch axis of the input, 233 for none", Accepts::Integer),
+        Parameter::new(BATCH_AXES[1], "batch axis of the output, 233 for none", Accepts::Integer),
     ],
 )
-.rules(&[has_extents, |layer| size_expression::check(layer, EXPRESSION)]);
+.rules(&[has_no_batch, has_extents, |layer| size_expression::check(layer, EXPRESSION)]);
 
 const SQUEEZED: u32 = 3;
 
@@ -79,6 +80,13 @@ fn numbers(parameters: &Parameters) -> Vec<(u32, i32)> {
         [_, _, _, ABSENT] => vec![h, w],
         [_, _, ABSENT, _] => vec![c, h, w],
         [_, _, _, _] => vec![c, d, h, w],
+    }
+}
+
+fn has_no_batch(layer: &Layer) -> Result<(), Diagnostic> {
+    match BATCH_AXES.into_iter().find(|id| layer.parameters.int(*id, NO_BATCH) != NO_BATCH) {
+        None => Ok(()),
+        Some(id) => Err(layer.error_in(id, "batches aren't supported").hint("remove parameters 12 and 13")),
     }
 }
 

@@ -127,8 +127,7 @@ impl Blobs {
     pub fn text(self) -> String {
         let inputs = match (self.fewest, self.most) {
             (0, Some(0)) => "no inputs".into(),
-            (1, Some(1)) => "1 input".into(),
-            (fewest, Some(most)) if fewest == most => format!("{fewest} inputs"),
+            (fewest, Some(most)) if fewest == most => counted(fewest, "input"),
             (fewest, Some(most)) => format!("{fewest} to {most} inputs"),
             (1, None) => "1 or more inputs".into(),
             (0, None) => "any number of inputs".into(),
@@ -136,10 +135,14 @@ impl Blobs {
         };
         match self.outputs {
             None => inputs,
-            Some(1) => format!("{inputs} and gives 1 output"),
-            Some(outputs) => format!("{inputs} and gives {outputs} outputs"),
+            Some(outputs) => format!("{inputs} and gives {}", counted(outputs, "output")),
         }
     }
+}
+
+/// `1 input`, `2 inputs`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Parameter {
@@ -176,7 +179,7 @@ impl Parameter {
     /// What is wrong with a layer's value of it.
     fn problem(&self, layer: &Layer) -> Option<Diagnostic> {
         let parameters = &layer.parameters;
-        if !self.applies(parameters) {
+        if !self.applies(parameters) || parameters.unreadable().contains(&self.id) {
             return None;
         }
         let Self { id, name, .. } = self;
@@ -216,8 +219,8 @@ impl Parameter {
                 let axes = parameters.ints(*id);
                 let out = axes.iter().find(|axis| !(AXES.0..=AXES.1).contains(axis));
                 let message = match out {
-                    Some(axis) => format!("the {name} name an axis {axis}"),
-                    None if axes.len() > MOST_AXES => format!("the {name} are {}", axes.len()),
+                    Some(axis) => format!("among the {name} is {axis}, which no blob has"),
+                    None if axes.len() > MOST_AXES => format!("there are {} {name}", axes.len()),
                     None => return None,
                 };
                 let hint =
@@ -383,7 +386,9 @@ impl Signature {
     pub fn problems(&self, layer: &Layer) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         let blobs = self.blobs(&layer.parameters);
-        if !blobs.allow(layer) {
+        // What can't be read might have made all of it right.
+        let is_read = layer.parameters.unreadable().is_empty();
+        if is_read && !blobs.allow(layer) {
             let (kind, have, give) = (&layer.kind, layer.inputs.len(), layer.outputs.len());
             let message = format!("{kind} takes {}, but this one has {have} and {give}", blobs.text());
             problems.push(layer.error(message).hint("both numbers stand behind the layer's name, then the blobs"));
@@ -400,7 +405,7 @@ impl Signature {
             let message = format!("parameter {id} means nothing to {}; as in ncnn, it is passed over", layer.kind);
             warning(layer, id, message).hint("leave it out if it isn't a slip for another one")
         }));
-        if !has_errors(&problems) {
+        if is_read && !has_errors(&problems) {
             problems.extend(self.rules.iter().filter_map(|rule| rule(layer).err()));
         }
         problems
@@ -428,3 +433,6 @@ fn warning(layer: &Layer, id: u32, message: String) -> Diagnostic {
 
 /// Of a type whose signature isn't written yet.
 pub static OPEN: Signature = Signature::new(|_| Blobs { fewest: 0, most: None, outputs: None }, &[]);
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 
 use super::Lowering;
 use super::shape::{Side, extent};
-use super::signature::MOST_AXES;
+use super::signature::{MOST_AXES, counted};
 use crate::diagnostic::Diagnostic;
 use crate::function::Function;
 use crate::ncnn::{Layer, Parameters};
@@ -192,11 +192,8 @@ impl Reader<'_> {
         if let [digit @ b'0'..=b'9', letter @ (b'w' | b'h' | b'd' | b'c' | b'n')] = word.as_bytes() {
             let at = usize::from(digit - b'0');
             let Some(shape) = self.shapes.get(at) else {
-                let count = self.shapes.len();
-                let plural = if count == 1 { "" } else { "s" };
-                return Err(format!(
-                    "`{word}` is a size of input {at}, counted from 0, but there is {count} input{plural}"
-                ));
+                let have = counted(self.shapes.len(), "input");
+                return Err(format!("`{word}` is a size of input {at}, counted from 0, but the layer has {have}"));
             };
             let Some(shape) = shape else { return Ok(Value::Unknown) };
             let sides = [Side::Width, Side::Height, Side::Depth, Side::Channels];
@@ -321,7 +318,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (text, part) in [
             ("", "neither a number"),
-            ("2w", "there is 2 inputs"),
+            ("2w", "has 2 inputs"),
             ("+(1", "isn't closed"),
             ("+(1)", "takes 2"),
             ("1)", "left over"),

@@ -1,7 +1,7 @@
 //! Slice: the parts of the input along an axis. Source: `src/layer/slice.cpp`.
 
 use super::Lowering;
-use super::signature::{AXES, Accepts, ONE_TO_SOME, Parameter, Signature};
+use super::signature::{AXES, Accepts, ONE_TO_SOME, Parameter, Signature, counted};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Index, View};
@@ -37,7 +37,9 @@ fn has_size_of_each_part(layer: &Layer) -> Result<(), Diagnostic> {
     let (id, known) = if cuts.is_empty() { (SIZES, sizes.len()) } else { (CUTS, cuts.len() + 1) };
     if known < outputs.len() {
         let hint = "parameter 0 lists a size for each output, or parameter 2 the cuts between them";
-        return Err(layer.error_in(id, format!("{} outputs, but sizes for {known}", outputs.len())).hint(hint));
+        return Err(layer
+            .error_in(id, format!("{}, but sizes for {known}", counted(outputs.len(), "output")))
+            .hint(hint));
     }
     match sizes.iter().find(|size| **size < 1 && **size != SHARE) {
         None => Ok(()),
