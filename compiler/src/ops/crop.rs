@@ -123,8 +123,9 @@ type Span = (i64, i64);
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
-    let spans = if let (Some(starts), Some(ends)) = (l.sizes(STARTS_TEXT)?, l.sizes(ENDS_TEXT)?) {
-        let axes = l.sizes(AXES_TEXT)?.unwrap_or_default();
+    let spans = if has_expressions(parameters) {
+        let sizes = [l.sizes(STARTS_TEXT)?, l.sizes(ENDS_TEXT)?, l.sizes(AXES_TEXT)?];
+        let [starts, ends, axes] = sizes.map(Option::unwrap_or_default);
         numpy_spans(l, &input.shape, &starts, &ends, &axes)?
     } else if has_lists(parameters) {
         let [starts, ends, axes] = [STARTS, ENDS, AXES].map(|id| parameters.ints(id));

@@ -1,8 +1,8 @@
 //! Padding: the input with a border. Source: `src/layer/padding.cpp`.
 //!
-//! A border of negative width takes elements away, as far as ncnn stays within its memory: in front of, before, behind and to
-//! the left of a blob it does, to the right only where a constant border below is written over what it has spilled. At the
-//! top, rows are left out at the other end, where the border below begins.
+//! A border of negative width takes elements away, where ncnn stays within its memory doing so: in front and behind; to the
+//! left of short rows; to the right where a constant border below is written over what its rows have spilled. At the top it
+//! takes rows from the other end, where the border below begins.
 
 use super::Lowering;
 use super::shape::{Side, sides};

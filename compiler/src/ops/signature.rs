@@ -134,7 +134,7 @@ impl Blobs {
             (fewest, None) => format!("at least {fewest} inputs"),
         };
         match self.outputs {
-            None => inputs,
+            None => format!("{inputs} and gives any number of outputs"),
             Some(outputs) => format!("{inputs} and gives {}", counted(outputs, "output")),
         }
     }
@@ -183,13 +183,13 @@ impl Parameter {
             return None;
         }
         let Self { id, name, .. } = self;
-        let Some(value) = parameters.value(*id).filter(|value| self.accepts.understands(value)) else {
-            let missing = || {
-                let hint = format!("add it: `{id}={}`", self.accepts.example());
-                layer.error_in(*id, format!("the {name} is missing")).hint(hint)
-            };
-            return self.required.then(missing).or_else(|| self.passed_over(layer));
+        let Some(value) = parameters.value(*id) else {
+            let hint = format!("add it: `{id}={}`", self.accepts.example());
+            return self.required.then(|| layer.error_in(*id, format!("the {name} is missing")).hint(hint));
         };
+        if !self.accepts.understands(value) {
+            return Some(self.of_another_type(layer, value));
+        }
         let number = parameters.int(*id, 0);
         match &self.accepts {
             Accepts::Between(least, most) if !(*least..=*most).contains(&number) => Some(
@@ -238,20 +238,27 @@ impl Parameter {
         }
     }
 
-    /// A warning of a value of another type, which ncnn takes for none.
-    fn passed_over(&self, layer: &Layer) -> Option<Diagnostic> {
+    /// That a value is of another type. ncnn takes it for none, which is no more than a warning where none is needed; in the
+    /// place of a list of integers ncnn refuses it.
+    fn of_another_type(&self, layer: &Layer, value: &Value) -> Diagnostic {
         let Self { id, name, .. } = self;
-        let have = match layer.parameters.value(*id)? {
+        let have = match value {
             Value::Int(_) | Value::Word(_) => "an integer",
             Value::Float(_) => "a float",
             Value::Ints(_) | Value::Floats(_) | Value::Words(_) => "a list",
             Value::String(_) => "a word",
         };
-        let due = self.accepts.noun();
-        let message = format!(
-            "parameter {id}, the {name}, is {have} where {due} is due; as in ncnn, it is as if it were left out"
-        );
-        Some(warning(layer, *id, message).hint(format!("write `{id}={}`, or leave it out", self.accepts.example())))
+        let message = format!("parameter {id}, the {name}, is {have} where {} is due", self.accepts.noun());
+        let example = self.accepts.example();
+        if matches!(self.accepts, Accepts::Integers | Accepts::Axes) {
+            let hint = format!("write `{id}={example}`; a list of one number ends with a comma, as `{id}=1,` does");
+            return layer.error_in(*id, message).hint(hint);
+        }
+        if self.required {
+            return layer.error_in(*id, message).hint(format!("write `{id}={example}`"));
+        }
+        let message = format!("{message}; as in ncnn, it is as if it were left out");
+        warning(layer, *id, message).hint(format!("write `{id}={example}`, or leave it out"))
     }
 }
 

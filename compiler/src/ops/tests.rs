@@ -88,6 +88,25 @@ const WRONG: &[(&str, &str, &[usize])] = &[
     (IMAGE, "Eltwise b 1 1 a b", &[]),
     (IMAGE, "MemoryData b 0 1 b", &[]),
     (IMAGE, "MemoryData b 0 1 b 0=3", &[4]),
+    (IMAGE, "MemoryData b 0 1 b 0=0", &[]),
+    (IMAGE, "Padding b 1 1 a b 2=-9", &[]),
+    (IMAGE, "Padding b 1 1 a b 1=-1", &[]),
+    (IMAGE, "Padding b 1 1 a b 3=8 4=2", &[]),
+    (IMAGE, "GroupNorm b 1 1 a b 0=1 1=3 3=0", &[]),
+    (IMAGE, "LayerNorm b 1 1 a b 0=5", &[5, 5]),
+    (IMAGE, "Reduction b 1 1 a b 1=0", &[]),
+    (IMAGE, "PixelShuffle b 1 1 a b 0=3", &[]),
+    (IMAGE, "Reorg b 1 1 a b 0=4", &[]),
+    (IMAGE, "Reshape b 1 1 a b 0=-1 1=7", &[]),
+    (IMAGE, "Reshape b 1 1 a b 6=\"//(0w,-(0h,6))\"", &[]),
+    (IMAGE, "Slice b 1 1 a b 0=5,", &[]),
+    (IMAGE, "Slice b 1 1 a b", &[]),
+    (IMAGE, "Crop b 1 1 a b 9=1,2", &[]),
+    (IMAGE, "Crop b 1 1 a b 0=7 3=2", &[]),
+    (IMAGE, "Squeeze b 1 1 a b 3=0,-3", &[]),
+    (IMAGE, "ExpandDims b 1 1 a b 3=0,1", &[]),
+    (IMAGE, "Diag b 1 1 a b", &[]),
+    (IMAGE, "GLU b 1 1 a b 0=3", &[]),
 ];
 
 #[test]
@@ -98,6 +117,23 @@ fn what_makes_no_sense_is_refused_with_its_reason() {
         format!("{input}\n{layer}\n{}\n\n", texts.join("\n"))
     };
     insta::assert_snapshot!(WRONG.iter().map(report).collect::<String>());
+}
+
+#[test]
+fn blobs_are_put_out_once() {
+    let text = "7767517\n3 3\nInput a 0 1 a 0=8\nReLU b 1 1 a b\nReLU c 1 1 b c\n";
+    let model = ncnn::read_param("model.param", text.as_bytes()).expect("a param file");
+    let put_out = |extra: &[&str]| {
+        let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
+        let graph = lower(&model, &HashMap::new(), &extra).map_err(|problems| messages(&problems).join("; "))?;
+        Ok(graph.outputs.into_iter().map(|output| output.name).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(put_out(&["a", "c"]), Ok("c a".to_string()));
+    assert_eq!(put_out(&["b", "a", "b"]), Err("output `b` is given twice".to_string()));
+    assert_eq!(
+        put_out(&["z", "z"]),
+        Err("the model has no blob `z` to put out; output `z` is given twice".to_string())
+    );
 }
 
 #[test]

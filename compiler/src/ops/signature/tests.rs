@@ -23,6 +23,7 @@ fn a_layer_is_judged_by_itself() {
     let layers = [
         // What is missing, too small, too large, no choice, or no row of a table.
         "Pooling p 1 1 a p",
+        "Pooling p 1 1 a p 1=2.5",
         "BatchNorm p 1 1 a p 0=0",
         "Permute p 1 1 a p 0=24",
         "Padding p 1 1 a p 4=3",
@@ -32,7 +33,8 @@ fn a_layer_is_judged_by_itself() {
         "ExpandDims p 1 1 a p 3=0,1,2,3,0",
         "Slice p 1 2 a p q 0=1.0,2.0",
         // Values that are passed over, and parameters that mean nothing.
-        "Reduction p 1 1 a p 4=1.0 3=1",
+        "Reduction p 1 1 a p 3=1 5=1",
+        "Reduction p 1 1 a p 4=1.0",
         "Clip p 1 1 a p 0=\"zero\" 1=1,2",
         "Crop p 1 1 a p 3=2 19=5",
         "ReLU p 1 1 a p 1=3",
@@ -49,7 +51,7 @@ fn a_layer_is_judged_by_itself() {
         "Softmax p 1 1 a p 0=1",
         "Eltwise p 2 1 a b p 0=1 1=0.5,",
         "Cast p 1 1 a p 0=2 1=4",
-        "Crop p 1 1 a p 9=1,2 10=3",
+        "Crop p 1 1 a p 9=1,2 10=3,",
         "CopyTo p 2 1 a b p 9=1,2 11=0,",
         "Reduction p 1 1 a p 1=0 3=1,2",
         "Tile p 1 1 a p 2=2,0",
@@ -126,6 +128,6 @@ fn the_number_of_blobs_follows_from_parameters() {
     assert_eq!(forms("ReLU"), " 1 input and gives 1 output");
     assert_eq!(forms("BinaryOp"), " 2 inputs and gives 1 output; 1=1 1 input and gives 1 output");
     assert_eq!(forms("Scale"), " 1 input and gives 1 output; 0=-233 2 inputs and gives 1 output");
-    assert_eq!(forms("Split"), " 1 input");
+    assert_eq!(forms("Split"), " 1 input and gives any number of outputs");
     assert_eq!(forms("Reshape"), " 1 input and gives 1 output; 6=\"1w\" 1 or more inputs and gives 1 output");
 }
