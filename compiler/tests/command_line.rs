@@ -171,6 +171,21 @@ fn codes_are_explained() {
 }
 
 #[test]
+fn layer_types_are_explained() {
+    let folder = folder();
+    let lines = [
+        "explain Pooling",
+        "explain BINARYOP",
+        "explain crop",
+        "explain sigmoid",
+        "explain scale --message-format json",
+        "explain Poling",
+        "explain Frobnicate",
+    ];
+    insta::assert_snapshot!(answers(folder.path(), &lines));
+}
+
+#[test]
 fn targets_are_listed() {
     insta::assert_snapshot!(answer(folder().path(), "targets"));
 }
@@ -198,6 +213,7 @@ fn what_cannot_be_done_is_refused() {
             "inspect small.param --input other=1,2,3",
             "inspect small.param --input image=3,0,8",
             "inspect small.param --output absent",
+            "inspect small.param --output image --output image",
             "inspect small.param --instruction-set mmx",
             "inspect small.param --precision f8",
             "inspect small.param --precision cnov=f16",

@@ -151,6 +151,9 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         }
         "output" => {
             let blob = blob(input)?;
+            if request.options.outputs.contains(&blob) {
+                return Err(syn::Error::new(option.span(), format!("output `{blob}` is given twice")));
+            }
             request.options.outputs.push(blob);
         }
         "layer" => {

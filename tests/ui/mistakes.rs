@@ -25,6 +25,8 @@ mod calls {
         threads = 3;
         input in1: [3];
         input in1: [3];
+        output relu;
+        output "relu";
     }
     ncnnc::include_model! {
         struct Crowd = "models/tiny.param";

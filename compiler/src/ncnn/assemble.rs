@@ -5,7 +5,7 @@ use super::order::Cycles;
 use super::parameters::{FEATURE_MASK, Parameters, SHAPE_HINTS, Value};
 use super::problems::{Place, Problems, excerpt};
 use super::{Blob, BlobId, Judge, Layer, Model};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use std::collections::{HashMap, HashSet};
 
 /// A name and where it is written.
@@ -159,10 +159,22 @@ impl Assembly {
 
     /// Checks what only the whole file shows and gives the model up, or everything that is wrong.
     pub fn finish(mut self, judge: &Judge) -> Result<Model, Vec<Diagnostic>> {
+        let mut absent: HashMap<usize, usize> = HashMap::new();
+        for missing in &self.missing {
+            *absent.entry(missing.consumer).or_default() += 1;
+        }
         for (index, layer) in self.layers.iter().enumerate() {
-            if let Some(problem) = (judge.layer)(layer) {
+            // An input that no layer makes counts as one all the same.
+            let completed = absent.get(&index).map(|count| {
+                let mut layer = layer.clone();
+                layer.inputs.extend(std::iter::repeat_n(BlobId(usize::MAX), *count));
+                layer
+            });
+            for problem in (judge.layer)(completed.as_ref().unwrap_or(layer)) {
+                if problem.severity == Severity::Error {
+                    self.faulty.insert(index);
+                }
                 self.problems.push(problem);
-                self.faulty.insert(index);
             }
         }
         let missing = std::mem::take(&mut self.missing);

@@ -17,10 +17,10 @@ mod problems;
 mod text;
 mod weights;
 
-pub use parameters::{FORBIDS_BF16_STORAGE, FORBIDS_F16_STORAGE, FORBIDS_WINOGRAD, Parameters, Value};
+pub use parameters::{FORBIDS_BF16_STORAGE, FORBIDS_F16_STORAGE, FORBIDS_WINOGRAD, OF_EVERY_LAYER, Parameters, Value};
 pub use weights::{ReadArrays, Storage, WeightReader, WeightValues, Weights, count_weights, read_weights};
 
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::{Code, Diagnostic, Location};
 
 /// The first number of every param file, text or binary.
 pub const MAGIC: i32 = 7_767_517;
@@ -65,6 +65,19 @@ pub struct Layer {
     pub weights: Vec<Weights>,
 }
 
+impl Layer {
+    /// An error about the layer, at its line.
+    pub fn error(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(message).code(Code::Layer).at(self.location.clone()).layer(&self.name)
+    }
+
+    /// An error about one of its parameters, where that is written; at its line when it isn't.
+    pub fn error_in(&self, parameter: u32, message: impl Into<String>) -> Diagnostic {
+        let place = self.parameters.location(parameter).unwrap_or_else(|| self.location.clone());
+        self.error(message).at(place)
+    }
+}
+
 /// A network as its files give it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
@@ -90,8 +103,8 @@ impl Model {
 
 /// What can be wrong with a model beyond how its param file is written.
 pub struct Judge<'a> {
-    /// With a single layer that can be read.
-    pub layer: &'a dyn Fn(&Layer) -> Option<Diagnostic>,
+    /// With a single layer that can be read; warnings too.
+    pub layer: &'a dyn Fn(&Layer) -> Vec<Diagnostic>,
     /// With the layers of a faulty file of which nothing wrong is known yet.
     pub rest: &'a dyn Fn(Model) -> Vec<Diagnostic>,
 }
@@ -102,7 +115,7 @@ pub struct Judge<'a> {
 ///
 /// Everything that is wrong with the file, with warnings, in file order.
 pub fn read_param(path: &str, bytes: &[u8]) -> Result<Model, Vec<Diagnostic>> {
-    read_param_with(path, bytes, &Judge { layer: &|_| None, rest: &|_| Vec::new() })
+    read_param_with(path, bytes, &Judge { layer: &|_| Vec::new(), rest: &|_| Vec::new() })
 }
 
 /// The same, with what else `judge` finds wrong: with a damaged file too, as far as its layers can be read.

@@ -16,6 +16,9 @@ pub(super) const SHAPE_HINTS: u32 = 30;
 /// 128 several threads.
 pub(super) const FEATURE_MASK: u32 = 31;
 
+/// The parameters that mean the same to every layer.
+pub const OF_EVERY_LAYER: [u32; 2] = [SHAPE_HINTS, FEATURE_MASK];
+
 /// In a feature mask: no storage in half precision (`NetPrivate::load_param`, `get_masked_option`, `src/net.cpp`).
 /// Arithmetic in half precision, which bit 1 forbids, there is none here anyway.
 pub const FORBIDS_F16_STORAGE: u32 = 2;
@@ -58,6 +61,8 @@ pub struct Parameters {
     path: Arc<str>,
     /// By id, each once.
     entries: Vec<Entry>,
+    /// Those that the file sets to what can't be read.
+    unreadable: Vec<u32>,
 }
 
 /// Equal values, wherever they are written.
@@ -70,7 +75,16 @@ impl PartialEq for Parameters {
 impl Parameters {
     /// No parameters, from a file of this name.
     pub(super) fn new(path: Arc<str>) -> Self {
-        Self { path, entries: Vec::new() }
+        Self { path, entries: Vec::new(), unreadable: Vec::new() }
+    }
+
+    /// These parameters, from no file.
+    pub fn of(values: &[(u32, Value)]) -> Self {
+        let mut all = Self::new("".into());
+        for (id, value) in values {
+            all.set(*id, value.clone(), Place { line: 1, column: 1 });
+        }
+        all
     }
 
     /// Sets a value; a later one wins. True when there was one already.
@@ -86,6 +100,16 @@ impl Parameters {
                 false
             }
         }
+    }
+
+    /// Notes that what the file sets it to can't be read.
+    pub(super) fn set_unreadable(&mut self, id: u32) {
+        self.unreadable.push(id);
+    }
+
+    /// Those that the file sets to what can't be read, which is reported already.
+    pub fn unreadable(&self) -> &[u32] {
+        &self.unreadable
     }
 
     fn entry(&self, id: u32) -> Option<&Entry> {
@@ -181,17 +205,9 @@ impl Parameters {
 mod tests {
     use super::*;
 
-    fn parameters(values: &[(u32, Value)]) -> Parameters {
-        let mut all = Parameters::new("test".into());
-        for (id, value) in values {
-            all.set(*id, value.clone(), Place { line: 1, column: 1 });
-        }
-        all
-    }
-
     #[test]
     fn scalars_convert_as_ncnn_converts() {
-        let all = parameters(&[(3, Value::Int(6)), (1, Value::Float(0.5)), (2, Value::Word(0x3f80_0000))]);
+        let all = Parameters::of(&[(3, Value::Int(6)), (1, Value::Float(0.5)), (2, Value::Word(0x3f80_0000))]);
         assert_eq!((all.int(3, 0), all.float(3, 0.0)), (6, 6.0));
         assert_eq!((all.int(1, 7), all.float(1, 0.0)), (7, 0.5), "a float is no integer: the default");
         assert_eq!((all.int(2, 0), all.float(2, 0.0)), (0x3f80_0000, 1.0), "a binary file's bits are both");
@@ -202,7 +218,7 @@ mod tests {
     #[test]
     fn arrays_convert_as_ncnn_converts() {
         let all =
-            parameters(&[(0, Value::Ints(vec![1, -2])), (1, Value::Floats(vec![1.0])), (2, Value::Words(vec![7]))]);
+            Parameters::of(&[(0, Value::Ints(vec![1, -2])), (1, Value::Floats(vec![1.0])), (2, Value::Words(vec![7]))]);
         assert_eq!((all.ints(0), all.floats(0)), (vec![1, -2], vec![1.0, -2.0]));
         assert_eq!(all.words(0), [1, 0xffff_fffe]);
         assert_eq!((all.floats(1), all.ints(1)), (vec![1.0], vec![0x3f80_0000]));
@@ -212,10 +228,10 @@ mod tests {
 
     #[test]
     fn the_last_value_wins() {
-        let mut all = parameters(&[(31, Value::Int(64))]);
+        let mut all = Parameters::of(&[(31, Value::Int(64))]);
         assert_eq!(all.feature_mask(), 64);
         assert!(all.set(31, Value::Int(3), Place { line: 2, column: 5 }));
         assert_eq!(all.feature_mask(), 3);
-        assert_eq!(all.location(31), Some(Place { line: 2, column: 5 }.in_file("test")));
+        assert_eq!(all.location(31), Some(Place { line: 2, column: 5 }.in_file("")));
     }
 }

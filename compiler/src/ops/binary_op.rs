@@ -1,11 +1,24 @@
-//! BinaryOp: an operation on each pair of elements, or on each element and a number.
-//!
-//! 0: which operation, 1: 1 for a number instead of a second input, 2: the number.
+//! BinaryOp: an operation on each pair of elements, or on each element and a number. Source: `src/layer/binaryop.cpp`.
 
+use super::signature::{Accepts, Blobs, Parameter, Signature};
 use super::{Lowering, pointwise, shape};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
+use crate::ncnn::Parameters;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    |parameters| Blobs::new(if is_with_number(parameters) { 1 } else { 2 }, 1),
+    &[
+        Parameter::new(0, "binary operation", Accepts::RowOf(|| OPERATIONS.map(|(name, ..)| name).to_vec())),
+        Parameter::new(1, "word that a number is the second operand", Accepts::Flag),
+        Parameter::new(2, "number", Accepts::Float).when(is_with_number),
+    ],
+);
+
+fn is_with_number(parameters: &Parameters) -> bool {
+    parameters.int(1, 0) != 0
+}
 
 type Formula = fn(&mut Expression, NodeId, NodeId) -> NodeId;
 
@@ -46,9 +59,9 @@ fn floor_divide(e: &mut Expression, a: NodeId, b: NodeId) -> NodeId {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let (name, swapped, formula) = *l.chosen("binary operation", &OPERATIONS, |(name, ..)| name)?;
+    let (name, swapped, formula) = *l.row_of(&OPERATIONS);
     let operate = |e: &mut Expression, a, b| if swapped { formula(e, b, a) } else { formula(e, a, b) };
-    if l.layer.parameters.int(1, 0) != 0 {
+    if is_with_number(&l.layer.parameters) {
         let scalar = l.layer.parameters.float(2, 0.0);
         return l.pointwise(|e, x| {
             if name == "pow" {
@@ -58,7 +71,6 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
             operate(e, x, scalar)
         });
     }
-    l.expect_blobs(2, 2, 1)?;
     let (a, b) = (l.fixed_input(0)?, l.fixed_input(1)?);
     let (a_shape, b_shape) = (aligned(&a.shape, &b.shape), aligned(&b.shape, &a.shape));
     let mut extents = Vec::new();

@@ -1,25 +1,54 @@
-//! Cast: values narrowed to another type, or widened again.
+//! Cast: values narrowed to another type, or widened again. Source: `src/layer/cast.cpp`.
 //!
-//! 0 and 1: from which type to which: 1 float, 2 half precision, 3 int8, 4 bfloat16. Tensors here hold floats whatever
-//! the type, so that widening changes nothing and narrowing rounds.
+//! Tensors here hold floats whatever the type, so that widening changes nothing and narrowing rounds.
 
 use super::Lowering;
 use super::pointwise;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
+use crate::ncnn::{Layer, Parameters};
+
+const FROM: u32 = 0;
+const TO: u32 = 1;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(FROM, "type to cast from", Accepts::OneOf(TYPES)).required().when(changes_something),
+        Parameter::new(TO, "type to cast to", Accepts::OneOf(TYPES)).required().when(changes_something),
+    ],
+)
+.rules(&[is_to_or_from_float]);
+
+const FLOAT: i32 = 1;
+const HALF: i32 = 2;
+const INT8: i32 = 3;
+const BFLOAT16: i32 = 4;
+
+const TYPES: &[(i32, &str)] = &[(FLOAT, "float"), (HALF, "half precision"), (INT8, "int8"), (BFLOAT16, "bfloat16")];
+
+/// Whether the types differ, whatever they are.
+fn changes_something(parameters: &Parameters) -> bool {
+    parameters.int(FROM, 0) != parameters.int(TO, 0)
+}
+
+fn is_to_or_from_float(layer: &Layer) -> Result<(), Diagnostic> {
+    let (from, to) = (layer.parameters.int(FROM, 0), layer.parameters.int(TO, 0));
+    if from == to || from == FLOAT || to == FLOAT {
+        return Ok(());
+    }
+    let name = |number: i32| TYPES.iter().find(|(value, _)| *value == number).map_or("", |(_, name)| *name);
+    let message = format!("there is no cast from {} to {}", name(from), name(to));
+    Err(layer.error_in(TO, message).hint(format!("cast to {FLOAT}, float, and from there in a second layer")))
+}
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let (from, to) = (l.layer.parameters.int(0, 0), l.layer.parameters.int(1, 0));
-    match (from, to) {
-        (_, _) if from == to => pointwise::same(l),
-        (2..=4, 1) => pointwise::same(l),
-        (1, 2) => l.pointwise(half),
-        (1, 3) => l.pointwise(byte),
-        (1, 4) => l.pointwise(bfloat),
-        _ => {
-            let hint = "from 1 float to 2 half precision, 3 int8 or 4 bfloat16, or from these to 1";
-            Err(l.error(format!("there is no cast from type {from} to type {to}")).hint(hint))
-        }
+    match (l.layer.parameters.int(FROM, 0), l.layer.parameters.int(TO, 0)) {
+        (FLOAT, HALF) => l.pointwise(half),
+        (FLOAT, INT8) => l.pointwise(byte),
+        (FLOAT, BFLOAT16) => l.pointwise(bfloat),
+        _ => pointwise::same(l),
     }
 }
 

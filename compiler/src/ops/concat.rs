@@ -1,14 +1,17 @@
-//! Concat: the inputs one after the other along an axis; 0: the axis.
+//! Concat: the inputs one after the other along an axis. Source: `src/layer/concat.cpp`.
 
+use super::signature::{AXES, Accepts, Parameter, SOME_TO_ONE, Signature};
 use super::{Lowering, shape};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Index, View, axes};
 
+pub(super) const SIGNATURE: Signature =
+    Signature::new(SOME_TO_ONE, &[Parameter::new(0, "axis", Accepts::Between(AXES.0, AXES.1))]);
+
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, usize::MAX, 1)?;
     let inputs: Vec<View> = (0..l.inputs.len()).map(|i| l.fixed_input(i)).collect::<Result<_, _>>()?;
     let first = &inputs[0].shape;
-    let axis = l.axis(l.layer.parameters.int(0, 0), first.len())?;
+    let axis = l.axis_in(0, l.layer.parameters.int(0, 0), first.len())?;
     for input in &inputs {
         let same_but_axis = |(i, (a, b)): (usize, (&usize, &usize))| i == axis || a == b;
         if input.shape.len() != first.len() || !input.shape.iter().zip(first).enumerate().all(same_but_axis) {

@@ -1,18 +1,53 @@
-//! Crop: a box out of the input.
+//! Crop: a box out of the input. Source: `src/layer/crop.cpp`.
 //!
-//! 0, 1, 13, 2: offset along w, h, d, c; 3, 4, 14, 5: size, -233 for all up to the second offset; 6, 7, 15, 8: what is
-//! cut off at the end. Or 9, 10, 11: starts, ends and axes as numpy has them; 19, 20, 21: the same as size expressions.
-//! With none of the sizes, ends and second offsets, the second input gives the size; with -233 as the offset along w the
-//! second input's values are the offsets and sizes.
+//! The box is given by offsets and sizes, by starts and ends as numpy has them, by these as size expressions, or by a second
+//! input: its shape is the size, or its values are offsets and sizes.
 
 use super::shape::{Side, extent, sides, text};
-use super::{Lowering, crop_at};
+use super::signature::{Accepts, Blobs, MOST_AXES, Parameter, Signature};
+use super::{Lowering, crop_at, size_expression};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Index, Source, View};
+use crate::ncnn::{Layer, Parameters};
 
 /// Stands for "all" where a size, start or end is wanted, and for "in the second input" as the offset along w.
 const OPEN: i32 = -233;
+
+const STARTS: u32 = 9;
+const ENDS: u32 = 10;
+const AXES: u32 = 11;
+const STARTS_TEXT: u32 = 19;
+const ENDS_TEXT: u32 = 20;
+const AXES_TEXT: u32 = 21;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    blobs,
+    &[
+        Parameter::new(0, "offset along the width", Accepts::Integer).when(has_offsets),
+        Parameter::new(1, "offset along the height", Accepts::Integer).when(has_offsets),
+        Parameter::new(2, "offset along the channels", Accepts::Integer).when(has_offsets),
+        Parameter::new(3, "size along the width", Accepts::Integer).when(has_offsets),
+        Parameter::new(4, "size along the height", Accepts::Integer).when(has_offsets),
+        Parameter::new(5, "size along the channels", Accepts::Integer).when(has_offsets),
+        Parameter::new(6, "offset from the end of the width", Accepts::Integer).when(has_offsets),
+        Parameter::new(7, "offset from the end of the height", Accepts::Integer).when(has_offsets),
+        Parameter::new(8, "offset from the end of the channels", Accepts::Integer).when(has_offsets),
+        Parameter::new(STARTS, "starts", Accepts::Integers).when(has_numbers),
+        Parameter::new(ENDS, "ends", Accepts::Integers).when(has_numbers),
+        Parameter::new(AXES, "axes of starts and ends", Accepts::Axes).when(has_numbers),
+        Parameter::new(13, "offset along the depth", Accepts::Integer).when(has_offsets),
+        Parameter::new(14, "size along the depth", Accepts::Integer).when(has_offsets),
+        Parameter::new(15, "offset from the end of the depth", Accepts::Integer).when(has_offsets),
+        Parameter::new(STARTS_TEXT, "expression of the starts", Accepts::Text),
+        Parameter::new(ENDS_TEXT, "expression of the ends", Accepts::Text),
+        Parameter::new(AXES_TEXT, "expression of the axes", Accepts::Text),
+    ],
+)
+.rules(&[lists_agree, expressions_are_well_formed]);
+
+/// The parameters that say how large the box is or where it ends.
+const SIZES: [u32; 8] = [3, 4, 5, 6, 7, 8, 14, 15];
 
 /// Parameter ids of the first offset, the size and the second offset along a side.
 fn ids(side: Side) -> [u32; 3] {
@@ -24,28 +59,86 @@ fn ids(side: Side) -> [u32; 3] {
     }
 }
 
+fn has_expressions(parameters: &Parameters) -> bool {
+    [STARTS_TEXT, ENDS_TEXT].into_iter().all(|id| size_expression::is_given(parameters, id))
+}
+
+fn has_numbers(parameters: &Parameters) -> bool {
+    !has_expressions(parameters)
+}
+
+fn has_lists(parameters: &Parameters) -> bool {
+    has_numbers(parameters) && [STARTS, ENDS].into_iter().any(|id| !parameters.words(id).is_empty())
+}
+
+fn has_offsets(parameters: &Parameters) -> bool {
+    has_numbers(parameters) && !has_lists(parameters)
+}
+
+/// Whether a second input says how large the box is.
+fn has_reference(parameters: &Parameters) -> bool {
+    has_offsets(parameters) && SIZES.into_iter().all(|id| parameters.int(id, 0) == 0)
+}
+
+fn blobs(parameters: &Parameters) -> Blobs {
+    let names_further = |id| size_expression::names_further_inputs(parameters, id);
+    if has_reference(parameters) {
+        Blobs::new(2, 1)
+    } else if has_expressions(parameters) && [STARTS_TEXT, ENDS_TEXT, AXES_TEXT].into_iter().any(names_further) {
+        Blobs::at_least(1, 1)
+    } else {
+        Blobs::new(1, 1)
+    }
+}
+
+fn lists_agree(layer: &Layer) -> Result<(), Diagnostic> {
+    if !has_lists(&layer.parameters) {
+        return Ok(());
+    }
+    let [starts, ends, axes] = [STARTS, ENDS, AXES].map(|id| layer.parameters.ints(id).len());
+    if starts != ends || starts > MOST_AXES || axes > 0 && axes != starts {
+        return Err(disagree(layer, [starts, ends, axes]));
+    }
+    Ok(())
+}
+
+/// The error that so many starts, ends and axes don't fit together.
+fn disagree(layer: &Layer, [starts, ends, axes]: [usize; 3]) -> Diagnostic {
+    let axes = if axes > 0 { format!("{axes} axes, but ") } else { String::new() };
+    let id = if starts > 0 { STARTS } else { ENDS };
+    let hint = "give a start and an end for each axis, of which a blob has at most four";
+    layer.error_in(id, format!("{axes}{starts} starts and {ends} ends")).hint(hint)
+}
+
+fn expressions_are_well_formed(layer: &Layer) -> Result<(), Diagnostic> {
+    if !has_expressions(&layer.parameters) {
+        return Ok(());
+    }
+    [STARTS_TEXT, ENDS_TEXT, AXES_TEXT].into_iter().try_for_each(|id| size_expression::check(layer, id))
+}
+
 /// Offset and size along one axis.
 type Span = (i64, i64);
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, usize::MAX, 1)?;
     let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
-    let (starts, ends) = (parameters.ints(9), parameters.ints(10));
-    let spans = if let (Some(starts), Some(ends)) = (l.sizes(19)?, l.sizes(20)?) {
-        let axes = l.sizes(21)?.unwrap_or_default();
+    let spans = if has_expressions(parameters) {
+        let sizes = [l.sizes(STARTS_TEXT)?, l.sizes(ENDS_TEXT)?, l.sizes(AXES_TEXT)?];
+        let [starts, ends, axes] = sizes.map(Option::unwrap_or_default);
         numpy_spans(l, &input.shape, &starts, &ends, &axes)?
-    } else if l.inputs.len() > 1 && parameters.int(0, 0) == OPEN {
+    } else if has_lists(parameters) {
+        let [starts, ends, axes] = [STARTS, ENDS, AXES].map(|id| parameters.ints(id));
+        numpy_spans(l, &input.shape, &starts, &ends, &axes)?
+    } else if !has_reference(parameters) {
+        explicit_spans(l, &input.shape)
+    } else if parameters.int(0, 0) == OPEN {
         let Some(spans) = constant_spans(l, &input.shape)? else {
             return crop_at::lower(l);
         };
         spans
-    } else if !starts.is_empty() && !ends.is_empty() {
-        numpy_spans(l, &input.shape, &starts, &ends, &parameters.ints(11))?
-    } else if sized_by_reference(l) {
-        reference_spans(l, &input.shape)?
     } else {
-        explicit_spans(l, &input.shape)
+        reference_spans(l, &input.shape)?
     };
     crop(l, &input, &spans)
 }
@@ -69,12 +162,6 @@ fn crop(l: &mut Lowering, input: &View, spans: &[Span]) -> Result<(), Diagnostic
     let index = spans.iter().enumerate().map(|(axis, (offset, _))| Index::axis(axis).moved(*offset));
     l.map(&output, vec![input.at(index.collect())], Expression::read_of(0));
     Ok(())
-}
-
-/// No parameter says where the box ends.
-fn sized_by_reference(l: &Lowering) -> bool {
-    let all = [Side::Width, Side::Height, Side::Depth, Side::Channels];
-    all.into_iter().all(|side| ids(side)[1..].iter().all(|id| l.layer.parameters.int(*id, 0) == 0))
 }
 
 fn explicit_spans(l: &Lowering, shape: &[usize]) -> Vec<Span> {
@@ -104,7 +191,8 @@ fn constant_spans(l: &Lowering, shape: &[usize]) -> Result<Option<Vec<Span>>, Di
     };
     let order = if shape.len() == 4 { &[Side::Width, Side::Height, Side::Depth, Side::Channels][..] } else { THREE };
     if words.len() < 2 * order.len() {
-        return Err(l.error(format!("a box needs {} numbers, not {}", 2 * order.len(), words.len())));
+        let message = format!("a box needs {} numbers, not {}", 2 * order.len(), words.len());
+        return Err(l.error(message).hint("offsets and sizes along w, h and c, or w, h, d and c, are due"));
     }
     let number = |at: usize| i64::from(words[at].cast_signed());
     let place = |side: &Side| order.iter().position(|other| other == side).unwrap_or(0);
@@ -121,10 +209,9 @@ fn numpy_spans(
     ends: &[i32],
     axes: &[i32],
 ) -> Result<Vec<Span>, Diagnostic> {
-    let axes = if axes.is_empty() { (0..shape.len()).collect() } else { l.axes(axes, shape.len())? };
+    let axes = if axes.is_empty() { (0..shape.len()).collect() } else { l.axes_in(AXES, axes, shape.len())? };
     if starts.len() < axes.len() || ends.len() < axes.len() {
-        let message = format!("{} axes, but {} starts and {} ends", axes.len(), starts.len(), ends.len());
-        return Err(l.error(message).hint("give a start and an end for each axis"));
+        return Err(disagree(l.layer, [starts.len(), ends.len(), axes.len()]));
     }
     let mut spans: Vec<Span> = shape.iter().map(|extent| (0, *extent as i64)).collect();
     for (axis, (start, end)) in axes.iter().zip(starts.iter().zip(ends)) {

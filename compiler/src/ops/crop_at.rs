@@ -18,17 +18,24 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         2 => (3, vec![1, 0]),
         3 => (3, vec![2, 1, 0]),
         4 => (4, vec![3, 2, 1, 0]),
-        _ => return Err(l.error(format!("a blob of {rank} dimensions can't be cropped"))),
+        _ => {
+            let message = format!("a blob of {rank} dimensions can't be cropped");
+            return Err(l.error(message).hint("a blob has one to four"));
+        }
     };
     if integers.elements() < 2 * sides {
-        return Err(l.error(format!("the box is {} integers, but {} are needed", integers.elements(), 2 * sides)));
+        let message = format!("the box is {} integers, but {} are needed", integers.elements(), 2 * sides);
+        return Err(l.error(message).hint("offsets and sizes along w, h and c, or w, h, d and c, are due"));
     }
     let tensor = &mut l.graph.tensors[integers.tensor.0];
     match tensor.source {
         // The file doesn't say what the caller's words are; that they are used as integers does.
         Source::Input => tensor.element = Element::I32,
         Source::Constant(_) | Source::Computed if tensor.element == Element::I32 => {}
-        Source::Constant(_) | Source::Computed => return Err(l.error("the box to crop isn't made of integers")),
+        Source::Constant(_) | Source::Computed => {
+            let hint = "give it as an input of the network: layers compute floats";
+            return Err(l.error("the box to crop isn't made of integers").hint(hint));
+        }
     }
     let sizes = places.iter().map(|place| sides + place).collect();
     let name = l.output_names[0].clone();

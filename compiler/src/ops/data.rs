@@ -1,22 +1,76 @@
-//! Input, MemoryData and Split: where values come from, and where they go.
-//!
-//! Input and MemoryData: 0/1/11/2 width, height, depth and channels; those beyond the rank are absent or 0. MemoryData:
-//! 21 whether its values are raw (1) or tagged (0).
+//! Input, MemoryData and Split: where values come from, and where they go. Sources: `src/layer/input.cpp`,
+//! `memorydata.cpp` and `split.cpp`.
 
 use super::Lowering;
+use super::signature::{Accepts, NONE_TO_ONE, ONE_TO_SOME, Parameter, Signature};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Element, Source};
 use crate::ncnn::{Layer, WeightReader, Weights};
 
+const WIDTH: u32 = 0;
+const HEIGHT: u32 = 1;
+const CHANNELS: u32 = 2;
+const DEPTH: u32 = 11;
+const STORAGE: u32 = 21;
+
+/// What the file says of an input is only a claim: any extents will do where the caller gives others.
+pub(super) const INPUT: Signature = Signature::new(
+    NONE_TO_ONE,
+    &[
+        Parameter::new(WIDTH, "width", Accepts::Integer),
+        Parameter::new(HEIGHT, "height", Accepts::Integer),
+        Parameter::new(CHANNELS, "number of channels", Accepts::Integer),
+        Parameter::new(DEPTH, "depth", Accepts::Integer),
+    ],
+);
+
+/// Extents beyond the rank of the data are absent or 0. Without any, ncnn makes up one number that nothing writes.
+pub(super) const MEMORY_DATA: Signature = Signature::new(
+    NONE_TO_ONE,
+    &[
+        Parameter::new(WIDTH, "width", Accepts::AtLeast(1)).required(),
+        Parameter::new(HEIGHT, "height", Accepts::AtLeast(0)),
+        Parameter::new(CHANNELS, "number of channels", Accepts::AtLeast(0)),
+        Parameter::new(DEPTH, "depth", Accepts::AtLeast(0)),
+        Parameter::new(STORAGE, "storage", Accepts::OneOf(&[(0, "with a tag"), (1, "raw")])),
+    ],
+)
+.rules(&[has_elements]);
+
+pub(super) const SPLIT: Signature = Signature::new(ONE_TO_SOME, &[]);
+
+/// An extent by the number of its parameter.
+type Extent = (u32, i32);
+
 /// Extents by the layer's parameters, outermost first; empty when the file leaves them open.
-fn extents(layer: &Layer) -> Vec<i32> {
-    let [width, height, depth, channels] = [0, 1, 11, 2].map(|id| layer.parameters.int(id, 0));
-    match (width, height, depth, channels) {
-        (0, 0, 0, 0) => Vec::new(),
-        (_, 0, 0, 0) => vec![width],
-        (_, _, 0, 0) => vec![height, width],
-        (_, _, 0, _) => vec![channels, height, width],
-        (_, _, _, _) => vec![channels, depth, height, width],
+fn extents(layer: &Layer) -> Vec<Extent> {
+    let all = [WIDTH, HEIGHT, DEPTH, CHANNELS].map(|id| (id, layer.parameters.int(id, 0)));
+    let [width, height, depth, channels] = all;
+    match all.map(|(_, extent)| extent) {
+        [0, 0, 0, 0] => Vec::new(),
+        [_, 0, 0, 0] => vec![width],
+        [_, _, 0, 0] => vec![height, width],
+        [_, _, 0, _] => vec![channels, height, width],
+        [_, _, _, _] => vec![channels, depth, height, width],
+    }
+}
+
+/// An extent that no blob can have, described.
+fn impossible(extents: &[Extent]) -> Option<(u32, String)> {
+    let (id, extent) = extents.iter().find(|(_, extent)| *extent < 1)?;
+    let name = INPUT.parameters.iter().find(|parameter| parameter.id == *id)?.name;
+    Some((*id, format!("the {name} is {extent}")))
+}
+
+/// Refuses data of no size.
+fn has_elements(layer: &Layer) -> Result<(), Diagnostic> {
+    let extents = extents(layer);
+    match impossible(&extents) {
+        None => Ok(()),
+        Some((id, message)) => {
+            let message = format!("{message} in data of {} dimensions", extents.len());
+            Err(layer.error_in(id, message).hint("every extent up to the outermost one must be at least 1"))
+        }
     }
 }
 
@@ -25,12 +79,17 @@ pub const SHAPE_HINT: &str =
     "give it as `[channels, height, width]`, to the command as `--input NAME=C,H,W`, or write it into the .param";
 
 pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(0, 0, 1)?;
     let name = l.output_names[0].clone();
-    let written: Vec<i64> = extents(l.layer).into_iter().map(i64::from).collect();
-    let extents = match &l.given_shape {
+    let extents: Vec<i64> = match &l.given_shape {
         Some(given) => given.iter().map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX)).collect(),
-        None => written,
+        None => {
+            let written = extents(l.layer);
+            if let Some((id, message)) = impossible(&written) {
+                let message = format!("{message} in the shape of input `{name}`");
+                return Err(l.error_in(id, message).code(Code::Shape).hint(SHAPE_HINT));
+            }
+            written.into_iter().map(|(_, extent)| i64::from(extent)).collect()
+        }
     };
     if extents.len() > 4 {
         let message = format!("input `{name}` would have {} axes", extents.len());
@@ -48,17 +107,14 @@ pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 pub(super) fn memory_data_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    let count = reader.count(&extents(layer))?;
-    let raw = layer.parameters.int(21, 1) == 1;
+    let extents: Vec<i32> = extents(layer).into_iter().map(|(_, extent)| extent).collect();
+    let count = reader.count(&extents)?;
+    let raw = layer.parameters.int(STORAGE, 1) == 1;
     Ok(vec![if raw { reader.raw(count)? } else { reader.tagged(count)? }])
 }
 
 pub(super) fn memory_data(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(0, 0, 1)?;
-    let extents: Vec<i64> = extents(l.layer).into_iter().map(i64::from).collect();
-    if extents.is_empty() {
-        return Err(l.error("data without a shape"));
-    }
+    let extents: Vec<i64> = extents(l.layer).into_iter().map(|(_, extent)| i64::from(extent)).collect();
     let view = l.weight(0, "data", &extents)?;
     // What the values are can be all that matters of them: those of a box to crop, say. Without them nothing can be said of
     // the layers behind.
@@ -69,7 +125,6 @@ pub(super) fn memory_data(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 pub(super) fn split(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, l.output_names.len())?;
     let view = l.input(0)?;
     for i in 0..l.output_names.len() {
         l.set_output(i, view.clone());

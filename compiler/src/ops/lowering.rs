@@ -1,6 +1,7 @@
 //! What an operator has at hand while it lowers one layer.
 
 use super::custom::{self, CustomLayer};
+use super::signature::has_errors;
 use super::{Operator, operator, unknown_layer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::Expression;
@@ -48,7 +49,12 @@ pub struct Lowering<'a> {
 impl Lowering<'_> {
     /// An error about this layer, at its line.
     pub fn error(&self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(message).code(Code::Layer).at(self.layer.location.clone()).layer(&self.layer.name)
+        self.layer.error(message)
+    }
+
+    /// An error about one of its parameters, where that is written.
+    pub fn error_in(&self, parameter: u32, message: impl Into<String>) -> Diagnostic {
+        self.layer.error_in(parameter, message)
     }
 
     /// Input `i` in its shape.
@@ -63,7 +69,10 @@ impl Lowering<'_> {
         let view = self.input(i)?;
         if view.extents.is_some() {
             let kind = &self.layer.kind;
-            return Err(self.error(format!("{kind} can't follow a layer whose output size depends on the data")));
+            let message = format!("{kind} can't follow a layer whose output size depends on the data");
+            return Err(self
+                .error(message)
+                .hint("only layers that keep the shape can; end the network before this layer"));
         }
         Ok(view)
     }
@@ -87,13 +96,18 @@ impl Lowering<'_> {
     pub fn checked_shape(&self, what: &str, extents: &[i64]) -> Result<Vec<usize>, Diagnostic> {
         let text = || extents.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
         if extents.iter().any(|extent| *extent <= 0) {
-            return Err(self.error(format!("{what} would be empty: {}", text())));
+            let message = format!("{what} would be empty: {}", text());
+            return Err(self.error(message).hint("every extent must be at least 1"));
         }
         let shape: Vec<usize> = extents.iter().map(|extent| extent.unsigned_abs() as usize).collect();
         match product(&shape) {
             Some(_) => Ok(shape),
             None => {
-                Err(self.error(format!("{what} of {} has more than {MOST_ELEMENTS} elements", text())).code(Code::Size))
+                let message = format!("{what} of {} has more than {MOST_ELEMENTS} elements", text());
+                Err(self
+                    .error(message)
+                    .code(Code::Size)
+                    .hint("look for an extent or a parameter that is far too large"))
             }
         }
     }
@@ -112,13 +126,16 @@ impl Lowering<'_> {
     pub fn weight(&mut self, i: usize, what: &str, extents: &[i64]) -> Result<View, Diagnostic> {
         let shape = self.checked_shape(&format!("the {what}"), extents)?;
         let Some(weights) = self.layer.weights.get(i) else {
-            return Err(self.error(format!("the {what} hasn't been read")));
+            return Err(self.error(format!("the {what} hasn't been read")).hint("read the .bin before lowering"));
         };
         let (have, need) = (weights.len(), shape.iter().product::<usize>());
         if have != need {
             let text = extents.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
             let product = if extents.len() > 1 { format!(" ({text})") } else { String::new() };
-            return Err(self.error(format!("the {what} has {have} elements, but {need}{product} are needed")));
+            let message = format!("the {what} has {have} elements, but {need}{product} are needed");
+            return Err(self
+                .error(message)
+                .hint("check the parameters that give its size against the shape of the input"));
         }
         let values = weights.values();
         Ok(self.constant(what, &shape, &values))
@@ -323,6 +340,13 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
             problems.push(unknown_layer(layer));
             continue;
         };
+        if let Meaning::Known(operator) = &meaning {
+            let of_layer = operator.signature.problems(layer);
+            if has_errors(&of_layer) {
+                problems.extend(of_layer);
+                continue;
+            }
+        }
         // A layer behind a faulty one can't be judged; the fault is reported once, where it is.
         let Some(inputs) = layer.inputs.iter().map(|id| values[id.0].clone()).collect::<Option<Vec<_>>>() else {
             continue;
@@ -352,14 +376,21 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
     Layers { graph, values, problems }
 }
 
-/// The model's outputs and the blobs asked for besides, each once.
+/// The model's outputs and the blobs asked for besides, each once; to ask for one twice is a mistake.
 fn wanted_blobs(model: &Model, extra: &[String], problems: &mut Vec<Diagnostic>) -> Vec<BlobId> {
     let mut wanted = model.outputs();
-    for name in extra {
+    for (number, name) in extra.iter().enumerate() {
+        if extra[..number].contains(name) {
+            problems.push(Diagnostic::error(format!("output `{name}` is given twice")).hint("give each blob once"));
+            continue;
+        }
         match model.blobs.iter().position(|blob| blob.name == *name) {
             Some(at) if wanted.contains(&BlobId(at)) => {}
             Some(at) => wanted.push(BlobId(at)),
-            None => problems.push(Diagnostic::error(format!("the model has no blob `{name}` to put out"))),
+            None => {
+                let problem = Diagnostic::error(format!("the model has no blob `{name}` to put out"));
+                problems.push(problem.hint("blobs are named behind a layer's numbers of inputs and outputs"));
+            }
         }
     }
     wanted

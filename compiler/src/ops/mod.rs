@@ -37,6 +37,7 @@ mod reduction;
 mod reshape;
 mod shape;
 mod shuffle;
+mod signature;
 mod size_expression;
 mod slice;
 mod softmax;
@@ -51,6 +52,7 @@ pub use custom::CustomLayer;
 pub use data::SHAPE_HINT;
 pub use lowering::{Lowering, lower, lower_with};
 pub use per_channel::statistics;
+pub use signature::{Accepts, Parameter, Signature};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ncnn::{self, Judge, Layer, Model, WeightReader, Weights};
@@ -60,6 +62,8 @@ use std::collections::HashMap;
 pub struct Operator {
     /// ncnn's name of it.
     pub kind: &'static str,
+    /// Its blobs and parameters.
+    pub signature: &'static Signature,
     /// Reads the layer's arrays from the `.bin`, in load order.
     pub weights: fn(&Layer, &mut WeightReader) -> Result<Vec<Weights>, Diagnostic>,
     /// Adds what the layer computes to the graph and sets its outputs; says what is wrong with it otherwise.
@@ -69,91 +73,92 @@ pub struct Operator {
 /// A line of the table.
 const fn line(
     kind: &'static str,
+    signature: &'static Signature,
     weights: fn(&Layer, &mut WeightReader) -> Result<Vec<Weights>, Diagnostic>,
     lower: fn(&mut Lowering) -> Result<(), Diagnostic>,
 ) -> Operator {
-    Operator { kind, weights, lower }
+    Operator { kind, signature, weights, lower }
 }
 
 /// Every layer type there is, by name.
 #[rustfmt::skip]
 pub const OPERATORS: &[Operator] = &[
-    line("AbsVal", no_weights, pointwise::absolute),
-    line("BNLL", no_weights, pointwise::softplus),
-    line("BatchNorm", per_channel::batch_norm_weights, per_channel::batch_norm),
-    line("Bias", per_channel::bias_weights, per_channel::bias),
-    line("BinaryOp", no_weights, binary_op::lower),
-    line("CELU", no_weights, pointwise::continuous_exponential_unit),
-    line("Cast", no_weights, cast::lower),
-    line("Clip", no_weights, rectify::clip),
-    line("Concat", no_weights, concat::lower),
-    line("Convolution", convolution::weights, convolution::plain),
-    line("ConvolutionDepthWise", convolution::weights, convolution::grouped),
-    line("CopyTo", no_weights, rearrange::copy_to),
-    line("Crop", no_weights, crop::lower),
-    line("CumulativeSum", no_weights, rearrange::cumulative_sum),
-    line("Deconvolution", deconvolution::weights, deconvolution::plain),
-    line("DeconvolutionDepthWise", deconvolution::weights, deconvolution::grouped),
-    line("DeepCopy", no_weights, pointwise::same),
-    line("DetectionOutput", no_weights, detection_output::lower),
-    line("Diag", no_weights, rearrange::diagonal),
-    line("Dropout", no_weights, pointwise::dropout),
-    line("ELU", no_weights, pointwise::exponential_unit),
-    line("Eltwise", no_weights, eltwise::lower),
-    line("Erf", no_weights, pointwise::error_function),
-    line("Exp", no_weights, pointwise::exponential),
-    line("ExpandDims", no_weights, reshape::expand),
-    line("Flatten", no_weights, reshape::flatten),
-    line("Flip", no_weights, rearrange::flip),
-    line("GELU", no_weights, pointwise::gelu),
-    line("GLU", no_weights, rearrange::gated),
-    line("Gemm", gemm::weights, gemm::lower),
-    line("GroupNorm", normalization::group_weights, normalization::group),
-    line("HardSigmoid", no_weights, pointwise::hard_sigmoid),
-    line("HardSwish", no_weights, pointwise::hard_swish),
-    line("InnerProduct", inner_product::weights, inner_product::lower),
-    line("Input", no_weights, data::input),
-    line("InstanceNorm", normalization::layer_weights, normalization::instance),
-    line("Interp", no_weights, interp::lower),
-    line("LRN", no_weights, lrn::lower),
-    line("LayerNorm", normalization::layer_weights, normalization::layer),
-    line("Log", no_weights, pointwise::logarithm),
-    line("MVN", no_weights, normalization::mean_variance),
-    line("MatMul", no_weights, matmul::lower),
-    line("MemoryData", data::memory_data_weights, data::memory_data),
-    line("Mish", no_weights, pointwise::mish),
-    line("MultiHeadAttention", attention::weights, attention::lower),
-    line("Noop", no_weights, pointwise::same),
-    line("Normalize", normalization::normalize_weights, normalization::normalize),
-    line("PReLU", rectify::prelu_weights, rectify::prelu),
-    line("Padding", padding::weights, padding::lower),
-    line("Permute", no_weights, permute::lower),
-    line("PixelShuffle", no_weights, shuffle::to_space),
-    line("Pooling", no_weights, pooling::lower),
-    line("Power", no_weights, pointwise::power),
-    line("PriorBox", no_weights, prior_box::lower),
-    line("RMSNorm", normalization::root_mean_square_weights, normalization::root_mean_square),
-    line("ReLU", no_weights, rectify::relu),
-    line("Reduction", no_weights, reduction::lower),
-    line("Reorg", no_weights, shuffle::to_channels),
-    line("Reshape", no_weights, reshape::reshape),
-    line("SELU", no_weights, pointwise::scaled_exponential_unit),
-    line("Scale", per_channel::scale_weights, per_channel::scale),
-    line("Shrink", no_weights, pointwise::shrink),
-    line("ShuffleChannel", no_weights, shuffle::channels),
-    line("Sigmoid", no_weights, pointwise::sigmoid),
-    line("Slice", no_weights, slice::lower),
-    line("Softmax", no_weights, softmax::lower),
-    line("Softplus", no_weights, pointwise::softplus),
-    line("Split", no_weights, data::split),
-    line("Squeeze", no_weights, reshape::squeeze),
-    line("Swish", no_weights, pointwise::swish),
-    line("TanH", no_weights, pointwise::hyperbolic_tangent),
-    line("Threshold", no_weights, pointwise::threshold),
-    line("Tile", no_weights, rearrange::tile),
-    line("UnaryOp", no_weights, unary_op::lower),
-    line("YoloDetectionOutput", no_weights, yolo_detections::version_2),
-    line("Yolov3DetectionOutput", no_weights, yolo_detections::version_3),
+    line("AbsVal", &pointwise::PLAIN, no_weights, pointwise::absolute),
+    line("BNLL", &pointwise::PLAIN, no_weights, pointwise::softplus),
+    line("BatchNorm", &per_channel::BATCH_NORM, per_channel::batch_norm_weights, per_channel::batch_norm),
+    line("Bias", &per_channel::BIAS, per_channel::bias_weights, per_channel::bias),
+    line("BinaryOp", &binary_op::SIGNATURE, no_weights, binary_op::lower),
+    line("CELU", &pointwise::CELU, no_weights, pointwise::continuous_exponential_unit),
+    line("Cast", &cast::SIGNATURE, no_weights, cast::lower),
+    line("Clip", &rectify::CLIP, no_weights, rectify::clip),
+    line("Concat", &concat::SIGNATURE, no_weights, concat::lower),
+    line("Convolution", &signature::OPEN, convolution::weights, convolution::plain),
+    line("ConvolutionDepthWise", &signature::OPEN, convolution::weights, convolution::grouped),
+    line("CopyTo", &rearrange::COPY_TO, no_weights, rearrange::copy_to),
+    line("Crop", &crop::SIGNATURE, no_weights, crop::lower),
+    line("CumulativeSum", &rearrange::ALONG, no_weights, rearrange::cumulative_sum),
+    line("Deconvolution", &signature::OPEN, deconvolution::weights, deconvolution::plain),
+    line("DeconvolutionDepthWise", &signature::OPEN, deconvolution::weights, deconvolution::grouped),
+    line("DeepCopy", &pointwise::PLAIN, no_weights, pointwise::same),
+    line("DetectionOutput", &signature::OPEN, no_weights, detection_output::lower),
+    line("Diag", &rearrange::DIAGONAL, no_weights, rearrange::diagonal),
+    line("Dropout", &pointwise::DROPOUT, no_weights, pointwise::dropout),
+    line("ELU", &pointwise::ELU, no_weights, pointwise::exponential_unit),
+    line("Eltwise", &eltwise::SIGNATURE, no_weights, eltwise::lower),
+    line("Erf", &pointwise::PLAIN, no_weights, pointwise::error_function),
+    line("Exp", &pointwise::EXPONENTIAL, no_weights, pointwise::exponential),
+    line("ExpandDims", &reshape::EXPAND, no_weights, reshape::expand),
+    line("Flatten", &reshape::FLATTEN, no_weights, reshape::flatten),
+    line("Flip", &rearrange::FLIP, no_weights, rearrange::flip),
+    line("GELU", &pointwise::GELU, no_weights, pointwise::gelu),
+    line("GLU", &rearrange::ALONG, no_weights, rearrange::gated),
+    line("Gemm", &signature::OPEN, gemm::weights, gemm::lower),
+    line("GroupNorm", &normalization::GROUP, normalization::group_weights, normalization::group),
+    line("HardSigmoid", &pointwise::GATE, no_weights, pointwise::hard_sigmoid),
+    line("HardSwish", &pointwise::GATE, no_weights, pointwise::hard_swish),
+    line("InnerProduct", &signature::OPEN, inner_product::weights, inner_product::lower),
+    line("Input", &data::INPUT, no_weights, data::input),
+    line("InstanceNorm", &normalization::INSTANCE, normalization::layer_weights, normalization::instance),
+    line("Interp", &signature::OPEN, no_weights, interp::lower),
+    line("LRN", &signature::OPEN, no_weights, lrn::lower),
+    line("LayerNorm", &normalization::INNERMOST, normalization::layer_weights, normalization::layer),
+    line("Log", &pointwise::LOGARITHM, no_weights, pointwise::logarithm),
+    line("MVN", &normalization::MEAN_VARIANCE, no_weights, normalization::mean_variance),
+    line("MatMul", &signature::OPEN, no_weights, matmul::lower),
+    line("MemoryData", &data::MEMORY_DATA, data::memory_data_weights, data::memory_data),
+    line("Mish", &pointwise::PLAIN, no_weights, pointwise::mish),
+    line("MultiHeadAttention", &signature::OPEN, attention::weights, attention::lower),
+    line("Noop", &pointwise::NOOP, no_weights, pointwise::same),
+    line("Normalize", &normalization::NORMALIZE, normalization::normalize_weights, normalization::normalize),
+    line("PReLU", &rectify::PRELU, rectify::prelu_weights, rectify::prelu),
+    line("Padding", &padding::SIGNATURE, padding::weights, padding::lower),
+    line("Permute", &permute::SIGNATURE, no_weights, permute::lower),
+    line("PixelShuffle", &shuffle::SQUARES, no_weights, shuffle::to_space),
+    line("Pooling", &pooling::SIGNATURE, no_weights, pooling::lower),
+    line("Power", &pointwise::POWER, no_weights, pointwise::power),
+    line("PriorBox", &signature::OPEN, no_weights, prior_box::lower),
+    line("RMSNorm", &normalization::INNERMOST, normalization::root_mean_square_weights, normalization::root_mean_square),
+    line("ReLU", &rectify::RELU, no_weights, rectify::relu),
+    line("Reduction", &reduction::SIGNATURE, no_weights, reduction::lower),
+    line("Reorg", &shuffle::SQUARES, no_weights, shuffle::to_channels),
+    line("Reshape", &reshape::RESHAPE, no_weights, reshape::reshape),
+    line("SELU", &pointwise::SELU, no_weights, pointwise::scaled_exponential_unit),
+    line("Scale", &per_channel::SCALE, per_channel::scale_weights, per_channel::scale),
+    line("Shrink", &pointwise::SHRINK, no_weights, pointwise::shrink),
+    line("ShuffleChannel", &shuffle::CHANNELS, no_weights, shuffle::channels),
+    line("Sigmoid", &pointwise::PLAIN, no_weights, pointwise::sigmoid),
+    line("Slice", &slice::SIGNATURE, no_weights, slice::lower),
+    line("Softmax", &softmax::SIGNATURE, no_weights, softmax::lower),
+    line("Softplus", &pointwise::PLAIN, no_weights, pointwise::softplus),
+    line("Split", &data::SPLIT, no_weights, data::split),
+    line("Squeeze", &reshape::SQUEEZE, no_weights, reshape::squeeze),
+    line("Swish", &pointwise::PLAIN, no_weights, pointwise::swish),
+    line("TanH", &pointwise::PLAIN, no_weights, pointwise::hyperbolic_tangent),
+    line("Threshold", &pointwise::THRESHOLD, no_weights, pointwise::threshold),
+    line("Tile", &rearrange::TILE, no_weights, rearrange::tile),
+    line("UnaryOp", &unary_op::SIGNATURE, no_weights, unary_op::lower),
+    line("YoloDetectionOutput", &signature::OPEN, no_weights, yolo_detections::version_2),
+    line("Yolov3DetectionOutput", &signature::OPEN, no_weights, yolo_detections::version_3),
 ];
 
 /// For layers without arrays in the `.bin`.
@@ -182,7 +187,11 @@ pub fn read_param(
         let problems = ncnn::count_weights(&mut model, &|layer, reader| arrays(custom, layer, reader));
         lowering::problems(&model, shapes, custom).into_iter().chain(problems).collect()
     };
-    let layer = |layer: &Layer| (!is_known(layer, custom)).then(|| unknown_layer(layer));
+    let layer = |layer: &Layer| match operator(&layer.kind) {
+        Some(operator) => operator.signature.problems(layer),
+        None if custom::find(custom, layer).is_some() => Vec::new(),
+        None => vec![unknown_layer(layer)],
+    };
     ncnn::read_param_with(path, bytes, &Judge { layer: &layer, rest: &rest })
 }
 

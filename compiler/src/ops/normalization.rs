@@ -1,16 +1,86 @@
 //! Layers that bring groups of elements to mean 0 and deviation 1, or to length 1: LayerNorm, GroupNorm, InstanceNorm,
-//! RMSNorm, MVN and Normalize.
+//! RMSNorm, MVN and Normalize. Sources: `src/layer/layernorm.cpp`, `groupnorm.cpp`, `instancenorm.cpp`, `rmsnorm.cpp`,
+//! `mvn.cpp` and `normalize.cpp`.
 //!
 //! Each is one or two reductions to a number for each group, and a map. Squares are summed of differences from the mean,
 //! as in ncnn, which is what makes the variance accurate.
 
 use super::Lowering;
 use super::shape::text;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::graph::{Access, Axis, Combine, Index, Nest, Reduction, View, axes};
-use crate::ncnn::{Layer, WeightReader, Weights};
+use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
 use std::sync::Arc;
+
+/// LayerNorm and RMSNorm.
+pub(super) const INNERMOST: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "number of elements normalised together", Accepts::AtLeast(1)).required().when(is_affine),
+        Parameter::new(1, "epsilon", Accepts::Float),
+        Parameter::new(2, "word that there are learned values", Accepts::Flag),
+    ],
+);
+
+pub(super) const INSTANCE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "number of channels", Accepts::AtLeast(1)).required().when(is_affine),
+        Parameter::new(1, "epsilon", Accepts::Float),
+        Parameter::new(2, "word that there are learned values", Accepts::Flag),
+    ],
+);
+
+const GROUPS: u32 = 0;
+const CHANNELS: u32 = 1;
+
+pub(super) const GROUP: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(GROUPS, "number of groups", Accepts::AtLeast(1)),
+        Parameter::new(CHANNELS, "number of channels", Accepts::AtLeast(1)).required(),
+        Parameter::new(2, "epsilon", Accepts::Float),
+        Parameter::new(3, "word that there are learned values", Accepts::Flag),
+    ],
+)
+.rules(&[are_equal_groups]);
+
+pub(super) const MEAN_VARIANCE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "word to divide by the deviation too", Accepts::Flag),
+        Parameter::new(1, "word that all channels are taken together", Accepts::Flag),
+        Parameter::new(2, "epsilon, added to the deviation", Accepts::Float),
+    ],
+);
+
+pub(super) const NORMALIZE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "word to sum over space", Accepts::Flag),
+        Parameter::new(1, "word that all channels share a scale", Accepts::Flag),
+        Parameter::new(2, "epsilon", Accepts::Float),
+        Parameter::new(3, "number of scales", Accepts::AtLeast(1)).required(),
+        Parameter::new(4, "word to sum over channels", Accepts::Flag),
+        Parameter::new(9, "use of epsilon", Accepts::OneOf(&[(0, "added"), (1, "least root"), (2, "least sum")])),
+    ],
+);
+
+/// Whether LayerNorm, RMSNorm and InstanceNorm have learned values.
+fn is_affine(parameters: &Parameters) -> bool {
+    parameters.int(2, 1) != 0
+}
+
+fn are_equal_groups(layer: &Layer) -> Result<(), Diagnostic> {
+    let (groups, channels) = (layer.parameters.int(GROUPS, 1), layer.parameters.int(CHANNELS, 0));
+    if channels % groups != 0 {
+        let message = format!("{channels} channels can't be divided into {groups} groups");
+        return Err(layer.error_in(GROUPS, message).hint("the number of groups must divide that of channels"));
+    }
+    Ok(())
+}
 
 /// Scale and, with `arrays` 2, shift, of the size that parameter `size` gives, unless parameter `flag` is 0.
 fn affine(
@@ -252,22 +322,22 @@ fn outer_axes(l: &Lowering, shape: &[usize], affine_size: i32, affine: bool) -> 
         None if !affine => Ok(first),
         None => {
             let message = format!("no inner axes of {} have {affine_size} elements together", text(shape));
-            Err(l.error(message).hint("parameter 0 must be the product of the innermost extents"))
+            Err(l.error_in(0, message).hint("parameter 0 must be the product of the innermost extents"))
         }
     }
 }
 
 /// Groups over the inner axes of `affine_size` elements, and the index of an element within its group.
 fn inner_groups(l: &Lowering) -> Result<(Groups, Vec<usize>, Vec<Index>), Diagnostic> {
-    let input = l.only_input()?;
-    let affine = l.layer.parameters.int(2, 1) != 0;
-    let outer = outer_axes(l, &input.shape, l.layer.parameters.int(0, 0), affine)?;
+    let input = l.fixed_input(0)?;
+    let parameters = &l.layer.parameters;
+    let outer = outer_axes(l, &input.shape, parameters.int(0, 0), is_affine(parameters))?;
     let inner_shape = input.shape[outer..].to_vec();
     let inner_index = (outer..input.shape.len()).map(Index::axis).collect();
     Ok((Groups::leading(input, outer), inner_shape, inner_index))
 }
 
-/// LayerNorm; 0: elements normalised together, the innermost ones, 1: epsilon, 2: 0 without learned values.
+/// LayerNorm, over the innermost axes.
 pub(super) fn layer(l: &mut Lowering) -> Result<(), Diagnostic> {
     let (groups, inner_shape, inner_index) = inner_groups(l)?;
     let epsilon = l.layer.parameters.float(1, 0.001);
@@ -278,7 +348,7 @@ pub(super) fn layer(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// RMSNorm; parameters as for LayerNorm.
+/// RMSNorm, over the innermost axes.
 pub(super) fn root_mean_square(l: &mut Lowering) -> Result<(), Diagnostic> {
     let (groups, inner_shape, inner_index) = inner_groups(l)?;
     let epsilon = l.layer.parameters.float(1, 0.001);
@@ -290,20 +360,18 @@ pub(super) fn root_mean_square(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// GroupNorm; 0: groups of channels, 1: channels, 2: epsilon, 3: 0 without learned values. The outermost axis holds the
-/// channels, whatever the rank.
+/// GroupNorm. The outermost axis holds the channels, whatever the rank.
 pub(super) fn group(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
-    let (count, channels, epsilon) = (parameters.int(0, 1), parameters.int(1, 0), parameters.float(2, 0.001));
+    let (count, channels, epsilon) =
+        (parameters.int(GROUPS, 1), parameters.int(CHANNELS, 0), parameters.float(2, 0.001));
     let have = input.shape[0];
     if i64::from(channels) != have as i64 {
-        let message = format!("parameter 1 says {channels} channels, the input is {}", text(&input.shape));
-        return Err(l.error(message).hint("they must be the outermost extent"));
+        let message = format!("parameter {CHANNELS} says {channels} channels, the input is {}", text(&input.shape));
+        return Err(l.error_in(CHANNELS, message).hint("they must be the outermost extent"));
     }
-    let Some(count) = usize::try_from(count).ok().filter(|count| *count > 0 && have % count == 0) else {
-        return Err(l.error(format!("{have} channels can't be divided into {count} groups")));
-    };
+    let count = count.unsigned_abs() as usize;
     let by_channel = vec![Index::axis(0)];
     let gamma = learned(l, 0, &[have], by_channel.clone())?;
     let beta = learned(l, 1, &[have], by_channel)?;
@@ -314,9 +382,9 @@ pub(super) fn group(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// InstanceNorm; 0: channels, 1: epsilon, 2: 0 without learned values. Each channel for itself.
+/// InstanceNorm: each channel for itself.
 pub(super) fn instance(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let seen = with_channels(&input);
     let epsilon = l.layer.parameters.float(1, 0.001);
     let (channels, by_channel) = ([seen.shape[0]], vec![Index::axis(0)]);
@@ -327,9 +395,9 @@ pub(super) fn instance(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// MVN; 0: 1 to divide by the deviation too, 1: 1 over all channels together, 2: epsilon, added to the deviation.
+/// MVN.
 pub(super) fn mean_variance(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
     let (divide, together) = (parameters.int(0, 0) != 0, parameters.int(1, 0) != 0);
     let epsilon = parameters.float(2, 0.0001);
@@ -353,19 +421,11 @@ pub(super) fn mean_variance(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 /// Normalize: divided by the root of a sum of squares.
-///
-/// 0: 1 to sum over space, 4: 1 to sum over channels; 1: 1 for one learned scale instead of one for each channel, 3: how
-/// many there are; 2: epsilon, 9: where it goes: 0 added to the sum, 1 the least root, 2 the least sum.
 pub(super) fn normalize(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
     let (space, channels) = (parameters.int(0, 0) != 0, parameters.int(4, 1) != 0);
     let (shared, epsilon, mode) = (parameters.int(1, 0) != 0, parameters.float(2, 0.0001), parameters.int(9, 0));
-    if !(0..=2).contains(&mode) {
-        return Err(l
-            .error(format!("there is no way {mode} to use epsilon"))
-            .hint("0 added, 1 least root, 2 least sum"));
-    }
     let seen = with_channels(&input);
     let (extent, index) = if shared { (1, Index::constant(0)) } else { (seen.shape[0], Index::axis(0)) };
     let gamma = learned(l, 0, &[extent], vec![index])?;

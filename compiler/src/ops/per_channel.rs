@@ -1,13 +1,60 @@
-//! BatchNorm, Scale and Bias: a line for each index of the outermost axis.
+//! BatchNorm, Scale and Bias: a line for each index of the outermost axis. Sources: `src/layer/batchnorm.cpp`, `scale.cpp`
+//! and `bias.cpp`.
 //!
-//! BatchNorm: 0 channels, 1 epsilon; weights: slope, mean, variance and bias, raw. Scale: 0 channels, or -233 for a scale
-//! from the second input, 1 bias; weights: scale and bias, raw. Bias: 0 channels; weights: bias, raw.
+//! Weights, all of them raw: slope, mean, variance and bias of BatchNorm, scale and bias of Scale, bias of Bias.
 
 use super::Lowering;
+use super::signature::{Accepts, Blobs, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Access, Index, View};
-use crate::ncnn::{Layer, WeightReader, Weights};
+use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
+
+const CHANNELS: u32 = 0;
+
+pub(super) const BATCH_NORM: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(CHANNELS, "number of channels", Accepts::AtLeast(1)).required(),
+        Parameter::new(1, "epsilon", Accepts::Float),
+    ],
+);
+
+const WITH_BIAS: u32 = 1;
+
+/// The number of channels that asks for a scale from the second input.
+const FROM_INPUT: i32 = -233;
+
+pub(super) const SCALE: Signature = Signature::new(
+    |parameters| Blobs::new(if is_from_input(parameters) { 2 } else { 1 }, 1),
+    &[
+        Parameter::new(CHANNELS, "number of scales", Accepts::AtLeast(1))
+            .required()
+            .when(|parameters| !is_from_input(parameters)),
+        Parameter::new(WITH_BIAS, "word that there is a bias", Accepts::Flag),
+    ],
+)
+.rules(&[has_weights_for_bias]);
+
+pub(super) const BIAS: Signature =
+    Signature::new(ONE_TO_ONE, &[Parameter::new(CHANNELS, "number of biases", Accepts::AtLeast(1)).required()]);
+
+fn is_from_input(parameters: &Parameters) -> bool {
+    parameters.int(CHANNELS, 0) == FROM_INPUT
+}
+
+fn is_biased(parameters: &Parameters) -> bool {
+    parameters.int(WITH_BIAS, 0) != 0
+}
+
+/// In ncnn, too, a scale from an input comes without a bias: there is nothing it could be read from.
+fn has_weights_for_bias(layer: &Layer) -> Result<(), Diagnostic> {
+    if is_from_input(&layer.parameters) && is_biased(&layer.parameters) {
+        let message = "a scale from an input can't have a bias";
+        return Err(layer.error_in(WITH_BIAS, message).hint("leave parameter 1 out, and add the bias with BinaryOp"));
+    }
+    Ok(())
+}
 
 /// The element of a vector at the outermost axis, or its only one.
 pub(super) fn outermost(vector: &View) -> Access {
@@ -15,7 +62,7 @@ pub(super) fn outermost(vector: &View) -> Access {
 }
 
 fn raw_arrays(count: usize, layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    let channels = reader.count(&[layer.parameters.int(0, 0)])?;
+    let channels = reader.count(&[layer.parameters.int(CHANNELS, 0)])?;
     (0..count).map(|_| reader.raw(channels)).collect()
 }
 
@@ -24,14 +71,15 @@ pub(super) fn batch_norm_weights(layer: &Layer, reader: &mut WeightReader) -> Re
 }
 
 pub(super) fn batch_norm(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let channels = input.shape[0];
     let epsilon = f64::from(l.layer.parameters.float(1, 0.0));
     let [slope, mean, variance, bias] = &l.layer.weights[..] else {
-        return Err(l.error("the arrays haven't been read"));
+        return Err(l.error("the arrays haven't been read").hint("read the .bin before the network is lowered"));
     };
     if slope.len() != channels {
-        return Err(l.error(format!("there are {} channels in the weights and {channels} in the input", slope.len())));
+        let message = format!("there are {} channels in the weights and {channels} in the input", slope.len());
+        return Err(l.error_in(CHANNELS, message).hint("parameter 0 must be the outermost extent of the input"));
     }
     let [slope, mean, variance, bias] = [slope, mean, variance, bias].map(Weights::values);
     let (mut scale, mut shift) = (Vec::new(), Vec::new());
@@ -64,33 +112,33 @@ pub fn statistics(layer: &Layer) -> Option<Vec<[f32; 2]>> {
 }
 
 pub(super) fn scale_weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    if layer.parameters.int(0, 0) == -233 {
+    if is_from_input(&layer.parameters) {
         return Ok(Vec::new());
     }
-    raw_arrays(1 + usize::from(layer.parameters.int(1, 0) != 0), layer, reader)
+    raw_arrays(1 + usize::from(is_biased(&layer.parameters)), layer, reader)
 }
 
 pub(super) fn scale(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let biased = l.layer.parameters.int(1, 0) != 0;
-    let dynamic = l.layer.parameters.int(0, 0) == -233;
-    let inputs = if dynamic { 2 } else { 1 };
-    l.expect_blobs(inputs, inputs, 1)?;
     let input = l.fixed_input(0)?;
     let channels = input.shape[0] as i64;
-    if dynamic {
+    if is_from_input(&l.layer.parameters) {
         let scale = l.fixed_input(1)?;
         if scale.elements() as i64 != channels {
-            return Err(l.error(format!("{} scales don't fit {channels} channels", scale.elements())));
-        }
-        // In ncnn, too, a scale from an input comes without a bias: there is nothing it could be read from.
-        if biased {
-            return Err(l.error("a scale from an input can't have a bias"));
+            let message = format!("{} scales don't fit {channels} channels", scale.elements());
+            return Err(l
+                .error(message)
+                .hint("the second input must have as many as the outermost extent of the first"));
         }
         line(l, &input, &scale.reshaped(&[input.shape[0]]), None);
         return Ok(());
     }
+    let scales = i64::from(l.layer.parameters.int(CHANNELS, 0));
+    if scales != channels {
+        let message = format!("{scales} scales don't fit {channels} channels");
+        return Err(l.error_in(CHANNELS, message).hint("parameter 0 must be the outermost extent of the input"));
+    }
     let scale = l.weight(0, "scale", &[channels])?;
-    let bias = if biased { Some(l.weight(1, "bias", &[channels])?) } else { None };
+    let bias = if is_biased(&l.layer.parameters) { Some(l.weight(1, "bias", &[channels])?) } else { None };
     line(l, &input, &scale, bias.as_ref());
     Ok(())
 }
@@ -116,14 +164,17 @@ pub(super) fn bias_weights(layer: &Layer, reader: &mut WeightReader) -> Result<V
 }
 
 pub(super) fn bias(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
-    let biases = i64::from(l.layer.parameters.int(0, 0));
+    let input = l.fixed_input(0)?;
+    let biases = i64::from(l.layer.parameters.int(CHANNELS, 0));
     let bias = l.weight(0, "bias", &[biases])?;
     let read = match input.shape.len() {
         // One channel, in ncnn's eyes; further biases are never looked at.
         1 | 2 => bias.at(vec![Index::constant(0)]),
         _ if bias.shape[0] == input.shape[0] => bias.at(vec![Index::axis(0)]),
-        _ => return Err(l.error(format!("{biases} biases don't fit {} channels", input.shape[0]))),
+        _ => {
+            let message = format!("{biases} biases don't fit {} channels", input.shape[0]);
+            return Err(l.error_in(CHANNELS, message).hint("there must be one for each index of the outermost axis"));
+        }
     };
     let output = l.output(0, &input.shape);
     let value = Expression::new(|e| {

@@ -1,11 +1,18 @@
-//! Permute: the axes in another order; 0: which order.
+//! Permute: the axes in another order. Source: `src/layer/permute.cpp`.
 
 use super::Lowering;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::Index;
 
-/// The orders of ncnn (`src/layer/permute.cpp`) by rank and number: for each axis of the output, outermost first, the
+pub(super) const SIGNATURE: Signature =
+    Signature::new(ONE_TO_ONE, &[Parameter::new(0, "order", Accepts::Between(0, LAST))]);
+
+/// The last order of the blobs that have most of them.
+const LAST: i32 = ORDERS[3].len() as i32 - 1;
+
+/// The orders of ncnn by rank and number: for each axis of the output, outermost first, the
 /// axis of the input it is.
 const ORDERS: [&[&[usize]]; 4] = [
     &[&[0]],
@@ -40,15 +47,15 @@ const ORDERS: [&[&[usize]]; 4] = [
 ];
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let rank = input.shape.len();
     let orders = ORDERS[rank - 1];
     let number = l.layer.parameters.int(0, 0);
     // A vector has one order, whatever the number.
-    let chosen = if rank == 1 { Some(0) } else { usize::try_from(number).ok() };
-    let Some(order) = chosen.and_then(|number| orders.get(number)) else {
-        let hint = format!("a blob of {rank} dimensions has orders 0 to {}", orders.len() - 1);
-        return Err(l.error(format!("there is no order {number}")).hint(hint));
+    let chosen = if rank == 1 { 0 } else { number.unsigned_abs() as usize };
+    let Some(order) = orders.get(chosen) else {
+        let message = format!("there is no order {number} of {rank} dimensions");
+        return Err(l.error_in(0, message).hint(format!("there are orders 0 to {}", orders.len() - 1)));
     };
     let out_shape: Vec<usize> = order.iter().map(|axis| input.shape[*axis]).collect();
     // Moving axes of extent 1 moves no element.

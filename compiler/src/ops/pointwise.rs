@@ -3,18 +3,120 @@
 //! Where a formula differs from the one in ncnn (`src/layer/<name>.cpp`), it is the same function rounded less often or
 //! without overflow.
 
+use super::signature::{ANY_TO_ANY, Accepts, ONE_TO_ONE, Parameter, Signature, counted};
 use super::{Lowering, activation};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
 use crate::graph::View;
+use crate::ncnn::Layer;
 
 type Lowered = Result<(), Diagnostic>;
+
+/// Of all layers without parameters.
+pub(super) const PLAIN: Signature = Signature::new(ONE_TO_ONE, &[]);
+
+/// Any number of blobs that are passed on, in their order.
+pub(super) const NOOP: Signature = Signature::new(ANY_TO_ANY, &[]).rules(&[has_enough_inputs]);
+
+/// HardSigmoid and HardSwish.
+pub(super) const GATE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[Parameter::new(0, "slope", Accepts::Float), Parameter::new(1, "offset", Accepts::Float)],
+)
+.rules(&[has_slope]);
+
+pub(super) const GELU: Signature =
+    Signature::new(ONE_TO_ONE, &[Parameter::new(0, "word to approximate by tanh", Accepts::Flag)]);
+
+const ALPHA: &[Parameter] = &[Parameter::new(0, "alpha", Accepts::Float)];
+
+pub(super) const ELU: Signature = Signature::new(ONE_TO_ONE, ALPHA);
+
+pub(super) const CELU: Signature = Signature::new(ONE_TO_ONE, ALPHA).rules(&[has_alpha]);
+
+pub(super) const SELU: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[Parameter::new(0, "alpha", Accepts::Float), Parameter::new(1, "lambda", Accepts::Float)],
+);
+
+pub(super) const SHRINK: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[Parameter::new(0, "bias", Accepts::Float), Parameter::new(1, "lambda", Accepts::Float)],
+);
+
+pub(super) const THRESHOLD: Signature = Signature::new(ONE_TO_ONE, &[Parameter::new(0, "threshold", Accepts::Float)]);
+
+pub(super) const POWER: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "power", Accepts::Float),
+        Parameter::new(1, "scale", Accepts::Float),
+        Parameter::new(2, "shift", Accepts::Float),
+    ],
+);
+
+/// The base that stands for e.
+const NATURAL: f32 = -1.0;
+
+const BASE: &[Parameter] = &[
+    Parameter::new(0, "base, -1 for e", Accepts::Float),
+    Parameter::new(1, "scale", Accepts::Float),
+    Parameter::new(2, "shift", Accepts::Float),
+];
+
+pub(super) const EXPONENTIAL: Signature = Signature::new(ONE_TO_ONE, BASE);
+
+pub(super) const LOGARITHM: Signature = Signature::new(ONE_TO_ONE, BASE).rules(&[has_base]);
+
+pub(super) const DROPOUT: Signature = Signature::new(ONE_TO_ONE, &[Parameter::new(0, "scale", Accepts::Float)]);
+
+fn has_enough_inputs(layer: &Layer) -> Lowered {
+    let (have, outputs) = (layer.inputs.len(), layer.outputs.len());
+    if have < outputs {
+        let message = format!("{} can't be passed on to {}", counted(have, "input"), counted(outputs, "output"));
+        return Err(layer.error(message).hint("give an input for each output"));
+    }
+    Ok(())
+}
+
+/// Slope and offset of a hard gate.
+fn gate_parameters(layer: &Layer) -> (f32, f32) {
+    (layer.parameters.float(0, 0.2), layer.parameters.float(1, 0.5))
+}
+
+fn has_slope(layer: &Layer) -> Lowered {
+    let (alpha, beta) = gate_parameters(layer);
+    if alpha > 0.0 && alpha.is_finite() && beta.is_finite() {
+        return Ok(());
+    }
+    let message = format!("{} can't have slope {alpha} and offset {beta}", layer.kind);
+    let hint = "the slope must be positive; leave parameters 0 and 1 out for 0.2 and 0.5";
+    Err(layer.error_in(0, message).hint(hint))
+}
+
+fn continuous_alpha(layer: &Layer) -> f32 {
+    layer.parameters.float(0, 1.0)
+}
+
+fn has_alpha(layer: &Layer) -> Lowered {
+    if continuous_alpha(layer) == 0.0 {
+        return Err(layer.error_in(0, "CELU divides by alpha, which is 0").hint("leave parameter 0 out for 1"));
+    }
+    Ok(())
+}
+
+fn has_base(layer: &Layer) -> Lowered {
+    let base = layer.parameters.float(0, NATURAL);
+    if base != NATURAL && (base <= 0.0 || base == 1.0 || !base.is_finite()) {
+        return Err(layer.error_in(0, format!("there is no logarithm to the base {base}")).hint("use -1 for e"));
+    }
+    Ok(())
+}
 
 impl Lowering<'_> {
     /// Makes the only output: `value` of every element of the only input.
     pub(super) fn pointwise(&mut self, value: impl FnOnce(&mut Expression, NodeId) -> NodeId) -> Lowered {
-        self.expect_blobs(1, 1, 1)?;
         let input = self.input(0)?;
         let output = self.output(0, &input.shape);
         let expression = Expression::new(|e| {
@@ -95,19 +197,9 @@ pub(super) fn swish(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// Slope and offset of a hard gate, 0: alpha, 1: beta.
-fn gate_parameters(l: &Lowering) -> Result<(f32, f32), Diagnostic> {
-    let (alpha, beta) = (l.float(0, 0.2), l.float(1, 0.5));
-    if alpha > 0.0 && alpha.is_finite() && beta.is_finite() {
-        return Ok((alpha, beta));
-    }
-    let message = format!("{} can't have slope {alpha} and offset {beta}", l.layer.kind);
-    Err(l.error(message).hint("the slope must be positive; leave parameters 0 and 1 out for 0.2 and 0.5"))
-}
-
 /// `min(max(alpha * x + beta, 0), 1)`.
 pub(super) fn hard_sigmoid(l: &mut Lowering) -> Lowered {
-    let (alpha, beta) = gate_parameters(l)?;
+    let (alpha, beta) = gate_parameters(l.layer);
     l.pointwise(|e, x| {
         let line = affine(e, x, alpha, beta);
         activation::clip(e, line, 0.0, 1.0)
@@ -116,11 +208,11 @@ pub(super) fn hard_sigmoid(l: &mut Lowering) -> Lowered {
 
 /// `x * min(max(alpha * x + beta, 0), 1)`.
 pub(super) fn hard_swish(l: &mut Lowering) -> Lowered {
-    let (alpha, beta) = gate_parameters(l)?;
+    let (alpha, beta) = gate_parameters(l.layer);
     l.pointwise(|e, x| activation::hard_swish(e, x, alpha, beta))
 }
 
-/// `x * P(X <= x)` for a standard normal X; 0: 1 for the approximation by tanh.
+/// `x * P(X <= x)` for a standard normal X.
 pub(super) fn gelu(l: &mut Lowering) -> Lowered {
     if l.layer.parameters.int(0, 0) != 0 {
         return l.pointwise(fast_gelu);
@@ -145,7 +237,7 @@ pub(super) fn mish(l: &mut Lowering) -> Lowered {
     l.pointwise(activation::mish)
 }
 
-/// `x` above 0, `alpha * (exp(x) - 1)` below; 0: alpha.
+/// `x` above 0, `alpha * (exp(x) - 1)` below.
 pub(super) fn exponential_unit(l: &mut Lowering) -> Lowered {
     let alpha = l.float(0, 0.1);
     l.pointwise(|e, x| {
@@ -156,7 +248,7 @@ pub(super) fn exponential_unit(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// `lambda * x` above 0, `lambda * alpha * (exp(x) - 1)` below; 0: alpha, 1: lambda.
+/// `lambda * x` above 0, `lambda * alpha * (exp(x) - 1)` below.
 pub(super) fn scaled_exponential_unit(l: &mut Lowering) -> Lowered {
     let (alpha, lambda) = (l.float(0, 1.673_263_2), l.float(1, 1.050_701));
     l.pointwise(|e, x| {
@@ -169,12 +261,9 @@ pub(super) fn scaled_exponential_unit(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// `x` above 0, `alpha * (exp(x / alpha) - 1)` below; 0: alpha.
+/// `x` above 0, `alpha * (exp(x / alpha) - 1)` below.
 pub(super) fn continuous_exponential_unit(l: &mut Lowering) -> Lowered {
-    let alpha = l.float(0, 1.0);
-    if alpha == 0.0 {
-        return Err(l.error("CELU divides by alpha, which is 0").hint("leave parameter 0 out for 1"));
-    }
+    let alpha = continuous_alpha(l.layer);
     l.pointwise(|e, x| {
         let alpha = e.constant(alpha);
         let scaled = e.div(x, alpha);
@@ -184,7 +273,7 @@ pub(super) fn continuous_exponential_unit(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// `x + bias` below -lambda, `x - bias` above lambda, 0 between; 0: bias, 1: lambda.
+/// `x + bias` below -lambda, `x - bias` above lambda, 0 between.
 pub(super) fn shrink(l: &mut Lowering) -> Lowered {
     let (bias, lambda) = (l.float(0, 0.0), l.float(1, 0.5));
     l.pointwise(|e, x| {
@@ -199,7 +288,7 @@ pub(super) fn shrink(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// 1 above the threshold, else 0; 0: the threshold.
+/// 1 above the threshold, else 0.
 pub(super) fn threshold(l: &mut Lowering) -> Lowered {
     let threshold = l.float(0, 0.0);
     l.pointwise(|e, x| {
@@ -219,7 +308,7 @@ pub(super) fn error_function(l: &mut Lowering) -> Lowered {
     l.pointwise(|e, x| e.call(Function::ErrorFunction, &[x]))
 }
 
-/// `(shift + scale * x) ^ power`; 0: power, 1: scale, 2: shift.
+/// `(shift + scale * x) ^ power`.
 pub(super) fn power(l: &mut Lowering) -> Lowered {
     let (power, scale, shift) = (l.float(0, 1.0), l.float(1, 1.0), l.float(2, 0.0));
     l.pointwise(|e, x| {
@@ -228,12 +317,12 @@ pub(super) fn power(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// `base ^ (shift + scale * x)`; 0: base, -1 for e, 1: scale, 2: shift.
+/// `base ^ (shift + scale * x)`.
 pub(super) fn exponential(l: &mut Lowering) -> Lowered {
-    let (base, scale, shift) = (l.float(0, -1.0), l.float(1, 1.0), l.float(2, 0.0));
+    let (base, scale, shift) = (l.float(0, NATURAL), l.float(1, 1.0), l.float(2, 0.0));
     l.pointwise(|e, x| {
         let line = affine(e, x, scale, shift);
-        if base == -1.0 {
+        if base == NATURAL {
             return e.call(Function::Exponential, &[line]);
         }
         let base = e.constant(base);
@@ -241,16 +330,13 @@ pub(super) fn exponential(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// `log(shift + scale * x)` to a base; 0: base, -1 for e, 1: scale, 2: shift.
+/// `log(shift + scale * x)` to a base.
 pub(super) fn logarithm(l: &mut Lowering) -> Lowered {
-    let (base, scale, shift) = (l.float(0, -1.0), l.float(1, 1.0), l.float(2, 0.0));
-    if base != -1.0 && (base <= 0.0 || base == 1.0 || !base.is_finite()) {
-        return Err(l.error(format!("there is no logarithm to the base {base}")).hint("use -1 for e"));
-    }
+    let (base, scale, shift) = (l.float(0, NATURAL), l.float(1, 1.0), l.float(2, 0.0));
     l.pointwise(|e, x| {
         let line = affine(e, x, scale, shift);
         let natural = e.call(Function::Logarithm, &[line]);
-        if base == -1.0 {
+        if base == NATURAL {
             return natural;
         }
         let scale = e.constant((1.0 / f64::from(base).ln()) as f32);
@@ -258,7 +344,7 @@ pub(super) fn logarithm(l: &mut Lowering) -> Lowered {
     })
 }
 
-/// `scale * x`; at run time Dropout drops nothing. 0: scale.
+/// `scale * x`; at run time Dropout drops nothing.
 pub(super) fn dropout(l: &mut Lowering) -> Lowered {
     let scale = l.float(0, 1.0);
     if scale == 1.0 {

@@ -1,16 +1,13 @@
-//! Pooling: the maximum or the mean of every window.
-//!
-//! 0: 0 maximum or 1 mean, 1/11: kernel width and height, 2/12: stride, 3/14/13/15: padding left, right, top and bottom,
-//! 4: one window for each channel, 5: 0 the last window may reach beyond the padding, 1 it may not, 2/3 as much padding
-//! as makes one window for each stride begun, the odd one after/before, 6: padding counts in the mean, 7/8/18: as many
-//! windows as the output has columns and rows. Source: `src/layer/pooling.cpp`.
+//! Pooling: the maximum or the mean of every window. Source: `src/layer/pooling.cpp`.
 
 use super::Lowering;
 use super::lowering::axis;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use super::window::{self, Padding, Shape, Window};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Access, Axis, Combine, Index, Nest, Reduction, View};
+use crate::ncnn::Parameters;
 
 /// The loops of a nest: channel, row and column of the result, row and column of the window.
 const C: usize = 0;
@@ -18,6 +15,35 @@ const Y: usize = 1;
 const X: usize = 2;
 const KY: usize = 3;
 const KX: usize = 4;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "pooling", Accepts::OneOf(&[(0, "maximum"), (1, "mean")])),
+        Parameter::new(1, "kernel width", Accepts::AtLeast(1)).required().when(has_windows),
+        Parameter::new(2, "stride width", Accepts::AtLeast(1)).when(has_windows),
+        Parameter::new(3, "padding left", Accepts::AtLeast(0)).when(has_windows),
+        Parameter::new(4, "word that one window covers all", Accepts::Flag),
+        // Beyond the padding the last window may reach or not; the others pad for one window for each stride begun.
+        Parameter::new(5, "padding mode", Accepts::OneOf(PADDING_MODES)).when(has_windows),
+        Parameter::new(6, "word that padding counts in the mean", Accepts::Flag),
+        Parameter::new(7, "word that windows adapt to the output", Accepts::Flag),
+        Parameter::new(8, "output width", Accepts::Integer),
+        Parameter::new(11, "kernel height", Accepts::AtLeast(1)).when(has_windows),
+        Parameter::new(12, "stride height", Accepts::AtLeast(1)).when(has_windows),
+        Parameter::new(13, "padding top", Accepts::AtLeast(0)).when(has_windows),
+        Parameter::new(14, "padding right", Accepts::AtLeast(0)).when(has_windows),
+        Parameter::new(15, "padding bottom", Accepts::AtLeast(0)).when(has_windows),
+        Parameter::new(18, "output height", Accepts::Integer),
+    ],
+);
+
+const PADDING_MODES: &[(i32, &str)] = &[(0, "full"), (1, "valid"), (2, "same, the odd one after"), (3, "before")];
+
+/// Whether the windows are those that the parameters describe.
+fn has_windows(parameters: &Parameters) -> bool {
+    parameters.int(4, 0) == 0 && parameters.int(7, 0) == 0
+}
 
 /// What becomes of a window.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,12 +53,8 @@ enum Method {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = window::image(l, &l.only_input()?)?;
-    let method = match l.layer.parameters.int(0, 0) {
-        0 => Method::Maximum,
-        1 => Method::Mean,
-        kind => return Err(l.error(format!("there is no pooling {kind}")).hint("0 maximum, 1 mean")),
-    };
+    let input = window::image(l, &l.fixed_input(0)?)?;
+    let method = if l.layer.parameters.int(0, 0) == 0 { Method::Maximum } else { Method::Mean };
     if l.layer.parameters.int(4, 0) != 0 {
         global(l, &input, method);
         Ok(())
@@ -107,8 +129,7 @@ fn shapes(l: &Lowering, input: &View) -> Result<[Shape; 2], Diagnostic> {
             }
             1 => Padding::Explicit(before, after),
             2 => Padding::SameUpper,
-            3 => Padding::SameLower,
-            _ => return Err(l.error(format!("there is no padding mode {mode}")).hint("0 full, 1 valid, 2 and 3 same")),
+            _ => Padding::SameLower,
         };
         Ok(Shape { padding, ..shape })
     };
@@ -141,7 +162,7 @@ fn adaptive(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagno
     let shape = l.shape(&[channels as i64, height, width])?;
     if shape == input.shape {
         // In its own rank, unlike what is pooled.
-        l.set_output(0, l.only_input()?);
+        l.set_output(0, l.fixed_input(0)?);
         return Ok(());
     }
     let output = l.output(0, &shape);

@@ -1,16 +1,90 @@
-//! Tile, Flip, Diag, CopyTo, GLU and CumulativeSum: elements put elsewhere or met with others of the same blob.
+//! Tile, Flip, Diag, CopyTo, GLU and CumulativeSum: elements put elsewhere or met with others of the same blob. Sources:
+//! `src/layer/tile.cpp`, `flip.cpp`, `diag.cpp`, `copyto.cpp`, `glu.cpp` and `cumulativesum.cpp`.
 
 use super::Lowering;
 use super::shape::{Side, sides, text};
+use super::signature::{Accepts, MOST_AXES, ONE_TO_ONE, Parameter, Signature, TWO_TO_ONE};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::function::Function;
 use crate::graph::{Index, View};
+use crate::ncnn::{Layer, Parameters};
 
-/// Tile: the input repeated along its axes; 0, 1: the axis and how often, or 2: how often along each of the innermost
-/// axes.
+const REPEATS: u32 = 2;
+
+/// Repeats are along an axis, or listed for the innermost axes.
+pub(super) const TILE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "axis", Accepts::Integer).when(has_no_repeats),
+        Parameter::new(1, "number of repeats", Accepts::AtLeast(1)).when(has_no_repeats),
+        Parameter::new(REPEATS, "numbers of repeats", Accepts::Integers),
+    ],
+)
+.rules(&[repeats_blobs]);
+
+pub(super) const FLIP: Signature = Signature::new(ONE_TO_ONE, &[Parameter::new(0, "axes", Accepts::Axes)]);
+
+pub(super) const DIAGONAL: Signature =
+    Signature::new(ONE_TO_ONE, &[Parameter::new(0, "distance above the main diagonal", Accepts::Integer)]);
+
+const OFFSETS: u32 = 9;
+const OFFSET_AXES: u32 = 11;
+
+/// Offsets are given side by side, or listed for some axes.
+pub(super) const COPY_TO: Signature = Signature::new(
+    TWO_TO_ONE,
+    &[
+        Parameter::new(0, "offset along the width", Accepts::Integer).when(has_no_offsets),
+        Parameter::new(1, "offset along the height", Accepts::Integer).when(has_no_offsets),
+        Parameter::new(2, "offset along the channels", Accepts::Integer).when(has_no_offsets),
+        Parameter::new(OFFSETS, "offsets", Accepts::Integers),
+        Parameter::new(OFFSET_AXES, "axes of the offsets", Accepts::Axes),
+        Parameter::new(13, "offset along the depth", Accepts::Integer).when(has_no_offsets),
+    ],
+)
+.rules(&[offsets_have_axes]);
+
+/// GLU and CumulativeSum; of a vector, whatever the number, the only one.
+pub(super) const ALONG: Signature = Signature::new(ONE_TO_ONE, &[Parameter::new(0, "axis", Accepts::Integer)]);
+
+fn has_no_repeats(parameters: &Parameters) -> bool {
+    parameters.words(REPEATS).is_empty()
+}
+
+fn repeats_blobs(layer: &Layer) -> Result<(), Diagnostic> {
+    let listed = layer.parameters.ints(REPEATS);
+    if listed.len() > MOST_AXES {
+        let message = format!("{} repeats are given", listed.len());
+        return Err(layer.error_in(REPEATS, message).hint("a blob has at most four axes"));
+    }
+    match listed.iter().find(|times| **times < 1) {
+        None => Ok(()),
+        Some(times) => {
+            let message = format!("an axis would be repeated {times} times");
+            Err(layer.error_in(REPEATS, message).hint("every number of repeats must be at least 1"))
+        }
+    }
+}
+
+fn has_no_offsets(parameters: &Parameters) -> bool {
+    parameters.words(OFFSETS).is_empty()
+}
+
+fn offsets_have_axes(layer: &Layer) -> Result<(), Diagnostic> {
+    let (offsets, axes) = (layer.parameters.ints(OFFSETS).len(), layer.parameters.ints(OFFSET_AXES).len());
+    if offsets > MOST_AXES || offsets > 0 && axes > 0 && offsets != axes {
+        let message =
+            if axes == 0 { format!("{offsets} offsets") } else { format!("{offsets} offsets for {axes} axes") };
+        let hint = "give one for each axis that parameter 11 lists, or for each axis of the blob, at most four";
+        return Err(layer.error_in(OFFSETS, message).hint(hint));
+    }
+    Ok(())
+}
+
+/// Tile: the input repeated along its axes.
 pub(super) fn tile(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let repeats = repeats(l, input.shape.len())?;
     let rank = repeats.len();
     let seen = input.reshaped(&[vec![1; rank - input.shape.len()], input.shape.clone()].concat());
@@ -35,30 +109,22 @@ pub(super) fn tile(l: &mut Lowering) -> Result<(), Diagnostic> {
 /// How often each axis of the output repeats, outermost first; at least as many as the input has axes.
 fn repeats(l: &Lowering, rank: usize) -> Result<Vec<i64>, Diagnostic> {
     let parameters = &l.layer.parameters;
-    let listed = parameters.ints(2);
-    if listed.len() > 4 {
-        return Err(l.error(format!("{} repeats are given", listed.len())).hint("a blob has at most four axes"));
+    if has_no_repeats(parameters) {
+        let axis = l.axis_in(0, parameters.int(0, 0), rank)?;
+        return Ok((0..rank).map(|at| if at == axis { i64::from(parameters.int(1, 1)) } else { 1 }).collect());
     }
-    let repeats: Vec<i64> = if listed.is_empty() {
-        let axis = l.axis(parameters.int(0, 0), rank)?;
-        (0..rank).map(|at| if at == axis { i64::from(parameters.int(1, 1)) } else { 1 }).collect()
-    } else {
-        let outer = vec![1; rank.saturating_sub(listed.len())];
-        outer.into_iter().chain(listed.into_iter().map(i64::from)).collect()
-    };
-    if repeats.iter().any(|times| *times < 1) {
-        return Err(l.error("an axis would be repeated less than once").hint("every repeat must be at least 1"));
-    }
-    Ok(repeats)
+    let listed = parameters.ints(REPEATS);
+    let outer = vec![1; rank.saturating_sub(listed.len())];
+    Ok(outer.into_iter().chain(listed.into_iter().map(i64::from)).collect())
 }
 
-/// Flip: the input read backwards along some axes; 0: which.
+/// Flip: the input read backwards along some axes.
 pub(super) fn flip(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let rank = input.shape.len();
     let mut flipped = Vec::new();
     for number in l.layer.parameters.ints(0) {
-        flipped.push(l.axis(number, rank)?);
+        flipped.push(l.axis_in(0, number, rank)?);
     }
     if flipped.iter().all(|axis| input.shape[*axis] == 1) {
         l.set_output(0, input);
@@ -77,9 +143,9 @@ pub(super) fn flip(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Diag: a vector as a diagonal among zeros, or the diagonal of a matrix; 0: how far above the main diagonal.
+/// Diag: a vector as a diagonal among zeros, or the diagonal of a matrix.
 pub(super) fn diagonal(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let above = i64::from(l.layer.parameters.int(0, 0));
     let (row, column) = ((-above).max(0), above.max(0));
     match input.shape[..] {
@@ -98,15 +164,16 @@ pub(super) fn diagonal(l: &mut Lowering) -> Result<(), Diagnostic> {
             let index = vec![Index::axis(0).moved(row), Index::axis(0).moved(column)];
             l.map(&output, vec![input.at(index)], Expression::read_of(0));
         }
-        _ => return Err(l.error(format!("Diag takes a vector or a matrix, not {}", text(&input.shape)))),
+        _ => {
+            let message = format!("Diag takes a vector or a matrix, not {}", text(&input.shape));
+            return Err(l.error(message).hint("put a Reshape before it"));
+        }
     }
     Ok(())
 }
 
-/// CopyTo: the first input with a box of it replaced by the second; 0, 1, 13, 2: the box's offset along w, h, d, c, or 9
-/// and 11: offsets and their axes.
+/// CopyTo: the first input with a box of it replaced by the second.
 pub(super) fn copy_to(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(2, 2, 1)?;
     let (whole, part) = (l.fixed_input(0)?, l.fixed_input(1)?);
     if whole.shape == part.shape {
         l.set_output(0, part);
@@ -137,8 +204,8 @@ pub(super) fn copy_to(l: &mut Lowering) -> Result<(), Diagnostic> {
 fn box_offsets(l: &Lowering, whole: &View) -> Result<Vec<i64>, Diagnostic> {
     let parameters = &l.layer.parameters;
     let rank = whole.shape.len();
-    let (starts, numbers) = (parameters.ints(9), parameters.ints(11));
-    if starts.is_empty() {
+    let (starts, numbers) = (parameters.ints(OFFSETS), parameters.ints(OFFSET_AXES));
+    if has_no_offsets(parameters) {
         let id = |side: &Side| match side {
             Side::Width => 0,
             Side::Height => 1,
@@ -147,9 +214,10 @@ fn box_offsets(l: &Lowering, whole: &View) -> Result<Vec<i64>, Diagnostic> {
         };
         return Ok(sides(rank).iter().map(|side| i64::from(parameters.int(id(side), 0))).collect());
     }
-    let along = if numbers.is_empty() { (0..rank).collect() } else { l.axes(&numbers, rank)? };
+    let along = if numbers.is_empty() { (0..rank).collect() } else { l.axes_in(OFFSET_AXES, &numbers, rank)? };
     if starts.len() < along.len() {
-        return Err(l.error(format!("{} offsets for {} axes", starts.len(), along.len())));
+        let message = format!("{} offsets for {} axes", starts.len(), along.len());
+        return Err(l.error_in(OFFSETS, message).hint("give one for each axis, or list their axes in parameter 11"));
     }
     let mut offsets = vec![0; rank];
     for (axis, start) in along.iter().zip(starts) {
@@ -162,14 +230,15 @@ fn box_offsets(l: &Lowering, whole: &View) -> Result<Vec<i64>, Diagnostic> {
     Ok(offsets)
 }
 
-/// GLU: the first half of the input along an axis times the sigmoid of the second; 0: the axis.
+/// GLU: the first half of the input along an axis times the sigmoid of the second.
 pub(super) fn gated(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let rank = input.shape.len();
-    let axis = if rank == 1 { 0 } else { l.axis(l.layer.parameters.int(0, 0), rank)? };
+    let axis = if rank == 1 { 0 } else { l.axis_in(0, l.layer.parameters.int(0, 0), rank)? };
     let extent = input.shape[axis];
     if extent % 2 != 0 {
-        return Err(l.error(format!("{extent} entries along axis {axis} have no two halves")));
+        let message = format!("{extent} entries along axis {axis} have no two halves");
+        return Err(l.error_in(0, message).hint("the extent of that axis must be even"));
     }
     let mut out_shape = input.shape.clone();
     out_shape[axis] = extent / 2;
@@ -187,13 +256,13 @@ pub(super) fn gated(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// CumulativeSum: each element and all before it along an axis; 0: the axis.
+/// CumulativeSum: each element and all before it along an axis.
 ///
 /// In steps that double the distance: as many nests as the extent has binary digits, each of them parallel.
 pub(super) fn cumulative_sum(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let rank = input.shape.len();
-    let axis = if rank == 1 { 0 } else { l.axis(l.layer.parameters.int(0, 0), rank)? };
+    let axis = if rank == 1 { 0 } else { l.axis_in(0, l.layer.parameters.int(0, 0), rank)? };
     let extent = input.shape[axis];
     let mut sums = input;
     let mut distance = 1;

@@ -1,12 +1,38 @@
-//! Reduction: the elements along some axes brought to one number.
-//!
-//! 0: how, 1: 0 to reduce only the axes that 3 lists, 2: a factor of the result, 4: 1 to keep the axes with extent 1.
+//! Reduction: the elements along some axes brought to one number. Source: `src/layer/reduction.cpp`.
 
 use super::Lowering;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
 use crate::graph::{Axis, Combine, Index, Nest, Reduction, axes};
+use crate::ncnn::Layer;
+
+const ALL: u32 = 1;
+const AXES: u32 = 3;
+const IS_NEW: u32 = 5;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "reduction", Accepts::RowOf(|| OPERATIONS.iter().map(|row| row.name).collect())),
+        Parameter::new(ALL, "word that all axes are reduced", Accepts::Flag),
+        Parameter::new(2, "factor of the result", Accepts::Float),
+        Parameter::new(AXES, "axes", Accepts::Axes),
+        Parameter::new(4, "word that reduced axes stay, with extent 1", Accepts::Flag),
+        Parameter::new(IS_NEW, "word that the axes count as they should", Accepts::Flag),
+    ],
+)
+.rules(&[is_new]);
+
+/// Refuses files of before the axes were counted as they are now.
+fn is_new(layer: &Layer) -> Result<(), Diagnostic> {
+    if layer.parameters.int(IS_NEW, 0) == 0 && !layer.parameters.ints(AXES).is_empty() {
+        let message = "axes of a file this old count a batch axis";
+        return Err(layer.error_in(AXES, message).hint("convert the model again, or count them from 0 and add 5=1"));
+    }
+    Ok(())
+}
 
 type Formula = fn(&mut Expression, NodeId) -> NodeId;
 
@@ -19,7 +45,7 @@ struct Row {
     finish: Formula,
 }
 
-/// By ncnn's number (`src/layer/reduction.h`).
+/// By ncnn's number.
 const OPERATIONS: [Row; 11] = [
     Row { name: "sum", term: itself, combine: Combine::Sum, finish: itself },
     Row { name: "sum of magnitudes", term: magnitude, combine: Combine::Sum, finish: itself },
@@ -71,8 +97,8 @@ fn neutral(combine: Combine) -> f32 {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
-    let row = l.chosen("reduction", &OPERATIONS, |row| row.name)?;
+    let input = l.fixed_input(0)?;
+    let row = l.row_of(&OPERATIONS);
     let reduced = reduced_axes(l, input.shape.len())?;
     let kept: Vec<usize> = (0..input.shape.len()).filter(|axis| !reduced.contains(axis)).collect();
     let all = axes(&input.shape);
@@ -129,23 +155,20 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
 /// The axes to reduce, outermost first.
 fn reduced_axes(l: &Lowering, rank: usize) -> Result<Vec<usize>, Diagnostic> {
     let parameters = &l.layer.parameters;
-    let listed = parameters.ints(3);
-    if parameters.int(5, 0) == 0 && !listed.is_empty() {
-        return Err(l.error("axes of a file this old count a batch axis").hint("convert the model again; then 5=1"));
-    }
     // A vector has nothing else to reduce, whatever the parameters say.
-    if parameters.int(1, 1) != 0 || rank == 1 {
+    if parameters.int(ALL, 1) != 0 || rank == 1 {
         return Ok((0..rank).collect());
     }
     // ncnn lets an axis be named twice.
     let mut axes = Vec::new();
-    for number in listed {
-        axes.push(l.axis(number, rank)?);
+    for number in parameters.ints(AXES) {
+        axes.push(l.axis_in(AXES, number, rank)?);
     }
     axes.sort_unstable();
     axes.dedup();
     if axes.is_empty() {
-        return Err(l.error("no axes to reduce are given").hint("list them in parameter 3, or set 1=1 for all"));
+        let message = "no axes to reduce are given";
+        return Err(l.error_in(ALL, message).hint("list them in parameter 3, or set 1=1 for all"));
     }
     Ok(axes)
 }

@@ -1,45 +1,128 @@
-//! Layers that only see the same elements in another shape; they cost nothing.
+//! Layers that only see the same elements in another shape; they cost nothing. Sources: `src/layer/flatten.cpp`,
+//! `reshape.cpp`, `squeeze.cpp` and `expanddims.cpp`.
 
-use super::Lowering;
 use super::shape::{Side, extent, sides, text};
+use super::signature::{Accepts, Blobs, MOST_AXES, ONE_TO_ONE, Parameter, Signature};
+use super::{Lowering, size_expression};
 use crate::diagnostic::Diagnostic;
+use crate::ncnn::{Layer, Parameters};
 
 /// Stands for an extent that isn't there.
 const ABSENT: i32 = -233;
 
+/// Stands for the extent that is left over.
+const REST: i32 = -1;
+
 /// Stands for a batch axis that isn't there.
 const NO_BATCH: i32 = 233;
 
+const WIDTH: u32 = 0;
+const HEIGHT: u32 = 1;
+const CHANNELS: u32 = 2;
+const EXPRESSION: u32 = 6;
+const DEPTH: u32 = 11;
+const BATCH_AXES: [u32; 2] = [12, 13];
+
+pub(super) const FLATTEN: Signature = Signature::new(ONE_TO_ONE, &[]);
+
+/// An extent of 0 is the input's of that name, -1 what is left over, -233 none. Only expressions know further inputs.
+pub(super) const RESHAPE: Signature = Signature::new(
+    |parameters| {
+        let further = size_expression::names_further_inputs(parameters, EXPRESSION);
+        if further { Blobs::at_least(1, 1) } else { Blobs::new(1, 1) }
+    },
+    &[
+        Parameter::new(WIDTH, "width", Accepts::Integer).required().when(has_numbers),
+        Parameter::new(HEIGHT, "height", Accepts::Integer).when(has_numbers),
+        Parameter::new(CHANNELS, "number of channels", Accepts::Integer).when(has_numbers),
+        Parameter::new(EXPRESSION, "size expression", Accepts::Text),
+        Parameter::new(DEPTH, "depth", Accepts::Integer).when(has_numbers),
+        Parameter::new(BATCH_AXES[0], "batch axis of the input, 233 for none", Accepts::Integer),
+        Parameter::new(BATCH_AXES[1], "batch axis of the output, 233 for none", Accepts::Integer),
+    ],
+)
+.rules(&[has_no_batch, has_extents, |layer| size_expression::check(layer, EXPRESSION)]);
+
+const SQUEEZED: u32 = 3;
+
+pub(super) const SQUEEZE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(WIDTH, "word to squeeze the width", Accepts::Flag).when(has_no_axes),
+        Parameter::new(HEIGHT, "word to squeeze the height", Accepts::Flag).when(has_no_axes),
+        Parameter::new(CHANNELS, "word to squeeze the channels", Accepts::Flag).when(has_no_axes),
+        Parameter::new(SQUEEZED, "axes", Accepts::Axes),
+        Parameter::new(DEPTH, "word to squeeze the depth", Accepts::Flag).when(has_no_axes),
+    ],
+);
+
+const ADDED: u32 = 3;
+
+pub(super) const EXPAND: Signature = Signature::new(ONE_TO_ONE, &[Parameter::new(ADDED, "axes", Accepts::Axes)]);
+
+/// Whether the extents of a Reshape are numbers.
+fn has_numbers(parameters: &Parameters) -> bool {
+    !size_expression::is_given(parameters, EXPRESSION)
+}
+
+/// Whether the axes of a Squeeze are marked one by one.
+fn has_no_axes(parameters: &Parameters) -> bool {
+    parameters.words(SQUEEZED).is_empty()
+}
+
+/// The extents of a Reshape, by their parameters and outermost first.
+fn numbers(parameters: &Parameters) -> Vec<(u32, i32)> {
+    let all = [WIDTH, HEIGHT, DEPTH, CHANNELS].map(|id| (id, parameters.int(id, ABSENT)));
+    let [w, h, d, c] = all;
+    match all.map(|(_, extent)| extent) {
+        [ABSENT, ..] => Vec::new(),
+        [_, ABSENT, ..] => vec![w],
+        [_, _, _, ABSENT] => vec![h, w],
+        [_, _, ABSENT, _] => vec![c, h, w],
+        [_, _, _, _] => vec![c, d, h, w],
+    }
+}
+
+fn has_no_batch(layer: &Layer) -> Result<(), Diagnostic> {
+    match BATCH_AXES.into_iter().find(|id| layer.parameters.int(*id, NO_BATCH) != NO_BATCH) {
+        None => Ok(()),
+        Some(id) => Err(layer.error_in(id, "batches aren't supported").hint("remove parameters 12 and 13")),
+    }
+}
+
+/// Refuses a Reshape to no shape, or to one that nothing has.
+fn has_extents(layer: &Layer) -> Result<(), Diagnostic> {
+    if !has_numbers(&layer.parameters) {
+        return Ok(());
+    }
+    let hint = "an extent is a number of elements, 0 to keep the input's, or -1, once, for what is left over";
+    let numbers = numbers(&layer.parameters);
+    if numbers.is_empty() {
+        return Err(layer.error_in(WIDTH, "no shape is given").hint("parameter 0 is the width, -1 for all"));
+    }
+    if let Some((id, extent)) = numbers.iter().find(|(_, extent)| *extent < REST) {
+        return Err(layer.error_in(*id, format!("an extent of {extent}")).hint(hint));
+    }
+    match numbers.iter().filter(|(_, extent)| *extent == REST).nth(1) {
+        None => Ok(()),
+        Some((id, _)) => Err(layer.error_in(*id, "two extents are -1, what is left over").hint(hint)),
+    }
+}
+
 /// Flatten: all elements in a row.
 pub(super) fn flatten(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     l.set_output(0, input.reshaped(&[input.elements()]));
     Ok(())
 }
 
-/// Reshape; 0, 1, 11, 2: w, h, d, c, or 6: all of them as a size expression. 0 stands for the input's extent of that
-/// name, -1 for what is left over.
+/// Reshape.
 pub(super) fn reshape(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, usize::MAX, 1)?;
     let input = l.fixed_input(0)?;
-    let parameters = &l.layer.parameters;
-    if parameters.int(12, NO_BATCH) != NO_BATCH || parameters.int(13, NO_BATCH) != NO_BATCH {
-        return Err(l.error("batches aren't supported").hint("remove parameters 12 and 13"));
-    }
-    let innermost_first = match l.sizes(6)? {
-        Some(sizes) => sizes,
-        None => {
-            let given = [0, 1, 11, 2].map(|id| parameters.int(id, ABSENT));
-            match given {
-                [ABSENT, ..] => return Err(l.error("no shape is given").hint("parameter 0 is the width, -1 for all")),
-                [w, ABSENT, ..] => vec![w],
-                [w, h, _, ABSENT] => vec![w, h],
-                [w, h, ABSENT, c] => vec![w, h, c],
-                [w, h, d, c] => vec![w, h, d, c],
-            }
-        }
+    let wanted: Vec<i32> = match l.sizes(EXPRESSION)? {
+        Some(innermost_first) => innermost_first.into_iter().rev().collect(),
+        None => numbers(&l.layer.parameters).into_iter().map(|(_, extent)| extent).collect(),
     };
-    let wanted: Vec<i32> = innermost_first.into_iter().rev().collect();
     let shape = resolve(l, &input.shape, &wanted)?;
     l.set_output(0, input.reshaped(&shape));
     Ok(())
@@ -51,13 +134,15 @@ fn resolve(l: &Lowering, from: &[usize], wanted: &[i32]) -> Result<Vec<usize>, D
     let shown = wanted.iter().map(i32::to_string).collect::<Vec<_>>().join("x");
     let mismatch = || {
         let message = format!("{} with {elements} elements can't be seen as {shown}", text(from));
-        l.error(message).hint("0 copies an extent, one extent can be -1 for what is left over")
+        let id = if has_numbers(&l.layer.parameters) { WIDTH } else { EXPRESSION };
+        l.error_in(id, message).hint("0 copies an extent, one extent can be -1 for what is left over")
     };
     let copied = |(side, size): (&Side, &i32)| if *size == 0 { extent(from, *side) as i64 } else { i64::from(*size) };
     let mut extents: Vec<i64> = sides(wanted.len()).iter().zip(wanted).map(copied).collect();
-    let open: Vec<usize> = (0..extents.len()).filter(|axis| extents[*axis] == -1).collect();
+    let rest = i64::from(REST);
+    let open: Vec<usize> = (0..extents.len()).filter(|axis| extents[*axis] == rest).collect();
     if let [axis] = open[..] {
-        let known = extents.iter().filter(|extent| **extent != -1).try_fold(1_i64, |all, one| all.checked_mul(*one));
+        let known = extents.iter().filter(|extent| **extent != rest).try_fold(1_i64, |all, one| all.checked_mul(*one));
         let known = known.filter(|known| *known > 0 && elements as i64 % *known == 0).ok_or_else(mismatch)?;
         extents[axis] = elements as i64 / known;
     }
@@ -68,22 +153,21 @@ fn resolve(l: &Lowering, from: &[usize], wanted: &[i32]) -> Result<Vec<usize>, D
     l.shape(&extents)
 }
 
-/// Squeeze: without axes of extent 1; 3: which axes, or 0, 1, 11, 2: 1 for w, h, d, c. Others stay.
+/// Squeeze: without axes of extent 1. Others stay.
 pub(super) fn squeeze(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
+    let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
     let rank = input.shape.len();
-    let axes = parameters.ints(3);
-    let chosen: Vec<usize> = if axes.is_empty() {
+    let chosen: Vec<usize> = if has_no_axes(parameters) {
         let flag = |side: Side| match side {
-            Side::Width => 0,
-            Side::Height => 1,
-            Side::Depth => 11,
-            Side::Channels => 2,
+            Side::Width => WIDTH,
+            Side::Height => HEIGHT,
+            Side::Depth => DEPTH,
+            Side::Channels => CHANNELS,
         };
         (0..rank).filter(|axis| parameters.int(flag(sides(rank)[*axis]), 0) != 0).collect()
     } else {
-        l.axes(&axes, rank)?
+        l.axes_in(SQUEEZED, &parameters.ints(SQUEEZED), rank)?
     };
     let stays = |axis: &usize| input.shape[*axis] != 1 || !chosen.contains(axis);
     let mut shape: Vec<usize> = (0..rank).filter(stays).map(|axis| input.shape[axis]).collect();
@@ -94,16 +178,16 @@ pub(super) fn squeeze(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// ExpandDims: with axes of extent 1; 3: where they are in the output.
+/// ExpandDims: with axes of extent 1, whose places are those in the output.
 pub(super) fn expand(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
-    let numbers = l.layer.parameters.ints(3);
+    let input = l.fixed_input(0)?;
+    let numbers = l.layer.parameters.ints(ADDED);
     let rank = input.shape.len() + numbers.len();
-    if rank > 4 {
+    if rank > MOST_AXES {
         let message = format!("{} with {} more axes would have {rank}", text(&input.shape), numbers.len());
-        return Err(l.error(message).hint("a blob has at most four"));
+        return Err(l.error_in(ADDED, message).hint("a blob has at most four"));
     }
-    let added = l.axes(&numbers, rank)?;
+    let added = l.axes_in(ADDED, &numbers, rank)?;
     let mut kept = input.shape.iter();
     let extent = |axis: usize| if added.contains(&axis) { Some(1) } else { kept.next().copied() };
     let shape: Vec<usize> = (0..rank).filter_map(extent).collect();

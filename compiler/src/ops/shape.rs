@@ -65,36 +65,29 @@ impl Lowering<'_> {
         self.fixed_input(0)
     }
 
-    /// The row of a table that parameter 0 chooses by its place; `what` is chosen among the rows' names.
-    pub(super) fn chosen<'t, T>(
-        &self,
-        what: &str,
-        table: &'t [T],
-        name: impl Fn(&T) -> &str,
-    ) -> Result<&'t T, Diagnostic> {
-        let number = self.layer.parameters.int(0, 0);
-        usize::try_from(number).ok().and_then(|number| table.get(number)).ok_or_else(|| {
-            let names: Vec<String> = table.iter().enumerate().map(|(i, row)| format!("{i} {}", name(row))).collect();
-            self.error(format!("there is no {what} {number}")).hint(names.join(", "))
-        })
+    /// The row of a table that parameter 0 chooses by its place; the signature allows no other numbers.
+    pub(super) fn row_of<'t, T>(&self, table: &'t [T]) -> &'t T {
+        &table[self.layer.parameters.int(0, 0).unsigned_abs() as usize]
     }
 
-    /// The axis that a number means in a blob of this rank: 0 is the outermost, negative numbers count from the end.
-    pub(super) fn axis(&self, axis: i32, rank: usize) -> Result<usize, Diagnostic> {
+    /// The axis that a number of this parameter means in a blob of this rank: 0 is the outermost, negative numbers count
+    /// from the end.
+    pub(super) fn axis_in(&self, parameter: u32, axis: i32, rank: usize) -> Result<usize, Diagnostic> {
         let from_start = if axis < 0 { i64::from(axis) + rank as i64 } else { i64::from(axis) };
         usize::try_from(from_start).ok().filter(|axis| *axis < rank).ok_or_else(|| {
-            self.error(format!("axis {axis} doesn't exist in a blob of {rank} dimensions"))
+            self.error_in(parameter, format!("axis {axis} doesn't exist in a blob of {rank} dimensions"))
                 .hint(format!("axes run from 0, the outermost, to {}, or from -{rank} to -1", rank - 1))
         })
     }
 
-    /// Each axis that the numbers mean, none twice.
-    pub(super) fn axes(&self, axes: &[i32], rank: usize) -> Result<Vec<usize>, Diagnostic> {
+    /// Each axis that the numbers of this parameter mean, none twice.
+    pub(super) fn axes_in(&self, parameter: u32, axes: &[i32], rank: usize) -> Result<Vec<usize>, Diagnostic> {
         let mut found = Vec::new();
         for number in axes {
-            let axis = self.axis(*number, rank)?;
+            let axis = self.axis_in(parameter, *number, rank)?;
             if found.contains(&axis) {
-                return Err(self.error(format!("axis {number} is named twice")));
+                let hint = "name each axis once, negative numbers counting from the end";
+                return Err(self.error_in(parameter, format!("axis {number} is named twice")).hint(hint));
             }
             found.push(axis);
         }

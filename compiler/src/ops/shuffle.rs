@@ -1,9 +1,32 @@
 //! Layers that exchange channels with each other or with space: each is a permutation of the axes of a finer view.
+//! Sources: `src/layer/shufflechannel.cpp`, `pixelshuffle.cpp` and `reorg.cpp`.
 
 use super::Lowering;
 use super::shape::text;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Axis, Index, View};
+
+pub(super) const CHANNELS: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "number of groups", Accepts::AtLeast(1)),
+        Parameter::new(1, "word to do the inverse", Accepts::Flag),
+    ],
+);
+
+/// PixelShuffle and Reorg.
+pub(super) const SQUARES: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(0, "factor", Accepts::AtLeast(1)),
+        Parameter::new(
+            1,
+            "place of a pixel's channels",
+            Accepts::OneOf(&[(0, "side by side"), (1, "a whole image apart")]),
+        ),
+    ],
+);
 
 /// An axis of the finer view of the output, by name, extent and its place in the finer view of the input.
 type Fine = (&'static str, usize, usize);
@@ -27,25 +50,21 @@ fn permute_finely(l: &mut Lowering, input: &View, out_shape: &[usize], fine: &[F
     l.copy(parallel, input.reshaped(&in_shape).at(read), &output.reshaped(&fine_shape), write);
 }
 
-/// A parameter that must be at least 1.
-fn positive(l: &Lowering, id: u32, what: &str) -> Result<usize, Diagnostic> {
-    let value = l.layer.parameters.int(id, 1);
-    usize::try_from(value)
-        .ok()
-        .filter(|value| *value > 0)
-        .ok_or_else(|| l.error(format!("{what} is {value}")).hint("it must be at least 1"))
+/// Parameter 0, which is at least 1.
+fn count(l: &Lowering) -> usize {
+    l.layer.parameters.int(0, 1).unsigned_abs() as usize
 }
 
-/// ShuffleChannel: channel `j` of group `i` goes to place `i` of group `j`; 0: the number of groups, 1: 1 for the
-/// inverse.
+/// ShuffleChannel: channel `j` of group `i` goes to place `i` of group `j`.
 pub(super) fn channels(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
-    let groups = positive(l, 0, "the number of groups")?;
+    let input = l.fixed_input(0)?;
+    let groups = count(l);
     // Channels are the outermost axis of three and four-dimensional blobs; others have a single one.
     let (channels, rest) = if input.shape.len() >= 3 { input.shape.split_at(1) } else { (&[1][..], &input.shape[..]) };
     let channels = channels[0];
     if channels % groups != 0 {
-        return Err(l.error(format!("{channels} channels can't be divided into {groups} groups")));
+        let message = format!("{channels} channels can't be divided into {groups} groups");
+        return Err(l.error_in(0, message).hint("the number of groups must divide that of channels"));
     }
     let outer = if l.layer.parameters.int(1, 0) != 0 { channels / groups } else { groups };
     let mut fine: Vec<Fine> = vec![("k", channels / outer, 1), ("g", outer, 0)];
@@ -56,24 +75,23 @@ pub(super) fn channels(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Channels, height and width of the input of a layer that exchanges them, its factor, and whether the offset within a
-/// square block varies slower than the channel (mode 1).
-fn blocks(l: &Lowering) -> Result<(View, usize, bool), Diagnostic> {
-    let input = l.only_input()?;
-    let factor = positive(l, 0, "the factor")?;
-    if input.shape.len() != 3 {
-        return Err(l.error(format!("{} takes a three-dimensional blob, not {}", l.layer.kind, text(&input.shape))));
-    }
-    Ok((input, factor, l.layer.parameters.int(1, 0) != 0))
+/// The input of a layer that exchanges channels with space, its channels, height and width, its factor, and whether the
+/// offset within a square block varies slower than the channel (mode 1).
+fn blocks(l: &Lowering) -> Result<(View, [usize; 3], usize, bool), Diagnostic> {
+    let input = l.fixed_input(0)?;
+    let [channels, height, width] = input.shape[..] else {
+        let message = format!("{} takes a three-dimensional blob, not {}", l.layer.kind, text(&input.shape));
+        return Err(l.error(message).hint("put a Reshape before it"));
+    };
+    Ok((input, [channels, height, width], count(l), l.layer.parameters.int(1, 0) != 0))
 }
 
-/// PixelShuffle: each `factor * factor` channels become a square of that many pixels; 0: the factor, 1: 1 when these
-/// channels are not neighbours but a whole image apart.
+/// PixelShuffle: each `factor * factor` channels become a square of that many pixels.
 pub(super) fn to_space(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let (input, factor, apart) = blocks(l)?;
-    let [channels, height, width] = input.shape[..] else { return Err(l.error("three dimensions are needed")) };
+    let (input, [channels, height, width], factor, apart) = blocks(l)?;
     let Some(square) = factor.checked_mul(factor).filter(|square| channels % square == 0) else {
-        return Err(l.error(format!("{channels} channels can't be divided into squares of {factor}x{factor}")));
+        let message = format!("{channels} channels can't be divided into squares of {factor}x{factor}");
+        return Err(l.error_in(0, message).hint("the square of the factor must divide the number of channels"));
     };
     let out_channels = channels / square;
     let extents = [out_channels, height * factor, width * factor].map(|extent| extent as i64);
@@ -84,13 +102,12 @@ pub(super) fn to_space(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Reorg, the inverse of PixelShuffle: squares of pixels become channels; 0: the factor, 1: the mode.
+/// Reorg, the inverse of PixelShuffle: squares of pixels become channels.
 pub(super) fn to_channels(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let (input, factor, apart) = blocks(l)?;
-    let [channels, height, width] = input.shape[..] else { return Err(l.error("three dimensions are needed")) };
+    let (input, [channels, height, width], factor, apart) = blocks(l)?;
     if height % factor != 0 || width % factor != 0 {
         let message = format!("{height}x{width} pixels can't be divided into squares of {factor}x{factor}");
-        return Err(l.error(message));
+        return Err(l.error_in(0, message).hint("the factor must divide height and width"));
     }
     let extents = [(channels * factor * factor), height / factor, width / factor].map(|extent| extent as i64);
     let out_shape = l.shape(&extents)?;

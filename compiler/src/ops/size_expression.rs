@@ -2,22 +2,25 @@
 //!
 //! `3h` is the height of the fourth input; functions stand before their arguments, as in ncnn (`src/expression.cpp`). A
 //! value is an integer until a function makes a float of it; a size that ends as a float loses its fraction.
+//!
+//! What is wrong with the text whatever the inputs are shows without them: their sizes are then unknown, and so is all that
+//! is made of them.
 
 use super::Lowering;
 use super::shape::{Side, extent};
+use super::signature::{MOST_AXES, counted};
 use crate::diagnostic::Diagnostic;
 use crate::function::Function;
+use crate::ncnn::{Layer, Parameters};
 
 /// Deep enough for anything that is meant, shallow enough for the stack.
 const DEEPEST: usize = 64;
-
-/// A blob has at most four axes, and no layer wants more sizes than that.
-const MOST_SIZES: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Value {
     Integer(i64),
     Float(f32),
+    Unknown,
 }
 
 impl Value {
@@ -25,6 +28,7 @@ impl Value {
         match self {
             Self::Integer(value) => value as f32,
             Self::Float(value) => value,
+            Self::Unknown => f32::NAN,
         }
     }
 }
@@ -107,18 +111,23 @@ impl Meaning {
 
     /// `None` where integers overflow, are divided by zero, or should be there and are not.
     fn apply(self, arguments: &[Value]) -> Option<Value> {
+        if arguments.contains(&Value::Unknown) {
+            return Some(Value::Unknown);
+        }
         match (self, arguments) {
             (Self::Unary(integer, float), [a]) => match a {
                 Value::Integer(value) => integer(*value).map(Value::Integer),
-                Value::Float(value) => Some(Value::Float(float(*value))),
+                Value::Float(_) | Value::Unknown => Some(Value::Float(float(a.float()))),
             },
             (Self::Binary(integer, float), [a, b]) => match (a, b) {
                 (Value::Integer(a), Value::Integer(b)) => integer(*a, *b).map(Value::Integer),
-                (Value::Integer(_) | Value::Float(_), _) => Some(Value::Float(float(a.float(), b.float()))),
+                (Value::Integer(_) | Value::Float(_) | Value::Unknown, _) => {
+                    Some(Value::Float(float(a.float(), b.float())))
+                }
             },
             (Self::Rounding(float), [a]) => match a {
                 Value::Integer(_) => Some(*a),
-                Value::Float(value) => integer_of(float(*value)).map(Value::Integer),
+                Value::Float(_) | Value::Unknown => integer_of(float(a.float())).map(Value::Integer),
             },
             (Self::Bits(integer), [Value::Integer(a), Value::Integer(b)]) => integer(*a, *b).map(Value::Integer),
             (Self::FloatUnary(float), [a]) => Some(Value::Float(float(a.float()))),
@@ -141,7 +150,8 @@ fn integer_of(value: f32) -> Option<i64> {
 /// Reads text from the front.
 struct Reader<'a> {
     rest: &'a str,
-    shapes: &'a [&'a [usize]],
+    /// Of the inputs; none where they are unknown.
+    shapes: &'a [Option<&'a [usize]>],
 }
 
 impl Reader<'_> {
@@ -182,8 +192,10 @@ impl Reader<'_> {
         if let [digit @ b'0'..=b'9', letter @ (b'w' | b'h' | b'd' | b'c' | b'n')] = word.as_bytes() {
             let at = usize::from(digit - b'0');
             let Some(shape) = self.shapes.get(at) else {
-                return Err(format!("`{word}` is of input {at}, but there are only {}", self.shapes.len()));
+                let have = counted(self.shapes.len(), "input");
+                return Err(format!("`{word}` is a size of input {at}, counted from 0, but the layer has {have}"));
             };
+            let Some(shape) = shape else { return Ok(Value::Unknown) };
             let sides = [Side::Width, Side::Height, Side::Depth, Side::Channels];
             // `n` is the size of a batch, which is 1.
             let side = sides.into_iter().find(|side| side.letter() == char::from(*letter));
@@ -208,43 +220,68 @@ fn float_literal(word: &str, value: f32) -> Value {
     }
 }
 
-/// The sizes that `text` lists, for inputs of these shapes.
-fn evaluate(text: &str, shapes: &[&[usize]]) -> Result<Vec<i32>, String> {
+/// The sizes that `text` lists, for inputs of these shapes; none for a size that can't be known without a shape that isn't.
+fn evaluate(text: &str, shapes: &[Option<&[usize]>]) -> Result<Vec<Option<i32>>, String> {
     let mut reader = Reader { rest: text, shapes };
     let values = reader.list(0)?;
     if !reader.rest.is_empty() {
         return Err(format!("`{}` is left over", reader.rest));
     }
-    if values.len() > MOST_SIZES {
-        return Err(format!("{} sizes are more than the {MOST_SIZES} axes a blob can have", values.len()));
+    if values.len() > MOST_AXES {
+        return Err(format!("{} sizes are more than the {MOST_AXES} axes a blob can have", values.len()));
     }
-    let integer = |value| match value {
-        Value::Integer(value) => Some(value),
-        Value::Float(value) => integer_of(value),
+    let size = |value| {
+        let integer = match value {
+            Value::Unknown => return Ok(None),
+            Value::Integer(value) => Some(value),
+            Value::Float(value) => integer_of(value),
+        };
+        let size = integer.and_then(|value| i32::try_from(value).ok());
+        size.map(Some).ok_or_else(|| "a size is out of range".to_string())
     };
-    let size = |value| integer(value).and_then(|value| i32::try_from(value).ok());
-    values.into_iter().map(size).collect::<Option<_>>().ok_or_else(|| "a size is out of range".to_string())
+    values.into_iter().map(size).collect()
+}
+
+/// The text of a parameter that holds sizes; none when it is absent or empty.
+fn text(parameters: &Parameters, id: u32) -> Option<&str> {
+    parameters.string(id).filter(|text| !text.is_empty())
+}
+
+/// Whether a parameter holds sizes.
+pub(super) fn is_given(parameters: &Parameters, id: u32) -> bool {
+    text(parameters, id).is_some()
+}
+
+/// Whether the sizes that a parameter holds are, among others, those of inputs beside the first one.
+pub(super) fn names_further_inputs(parameters: &Parameters, id: u32) -> bool {
+    let words = text(parameters, id).into_iter().flat_map(|text| text.split(['(', ')', ',']));
+    words.map(str::trim).any(|word| matches!(word.as_bytes(), [b'1'..=b'9', b'w' | b'h' | b'd' | b'c' | b'n']))
+}
+
+fn malformed(layer: &Layer, id: u32, problem: &str) -> Diagnostic {
+    let text = text(&layer.parameters, id).unwrap_or_default();
+    layer
+        .error_in(id, format!("in the size expression `{text}`: {problem}"))
+        .hint("write sizes such as `0w,//(0h,2)`: function first, 0w is the first input's width")
+}
+
+/// Refuses text that is malformed, whatever the inputs are.
+pub(super) fn check(layer: &Layer, id: u32) -> Result<(), Diagnostic> {
+    let Some(text) = text(&layer.parameters, id) else { return Ok(()) };
+    let checked = evaluate(text, &vec![None; layer.inputs.len()]);
+    checked.map(|_| ()).map_err(|problem| malformed(layer, id, &problem))
 }
 
 impl Lowering<'_> {
-    /// The sizes that the string parameter `id` lists; `None` when it is absent or empty.
+    /// The sizes that the string parameter `id` lists; none when it is absent or empty.
     ///
     /// # Errors
-    /// At the parameter, when the text is malformed, a size is out of range or an input is missing.
+    /// At the parameter, when a size is out of range or a function has no value for the sizes of the inputs.
     pub(super) fn sizes(&self, id: u32) -> Result<Option<Vec<i32>>, Diagnostic> {
-        let parameters = &self.layer.parameters;
-        let Some(text) = parameters.string(id).filter(|text| !text.is_empty()) else {
-            return Ok(None);
-        };
-        let shapes: Vec<&[usize]> = self.inputs.iter().map(|view| view.shape.as_slice()).collect();
-        evaluate(text, &shapes).map(Some).map_err(|problem| {
-            let error = self.error(format!("in the size expression `{text}`: {problem}"));
-            let error = error.hint("write sizes such as `0w,//(0h,2)`: function first, 0w is the first input's width");
-            match parameters.location(id) {
-                Some(location) => error.at(location),
-                None => error,
-            }
-        })
+        let Some(text) = text(&self.layer.parameters, id) else { return Ok(None) };
+        let shapes: Vec<_> = self.inputs.iter().map(|view| Some(view.shape.as_slice())).collect();
+        let sizes = evaluate(text, &shapes).map_err(|problem| malformed(self.layer, id, &problem))?;
+        Ok(sizes.into_iter().collect())
     }
 }
 
@@ -253,7 +290,8 @@ mod tests {
     use super::*;
 
     fn sizes(text: &str) -> Result<Vec<i32>, String> {
-        evaluate(text, &[&[4, 6, 5], &[3, 8]])
+        let sizes = evaluate(text, &[Some(&[4, 6, 5]), Some(&[3, 8])])?;
+        Ok(sizes.into_iter().flatten().collect())
     }
 
     #[test]
@@ -269,10 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_without_knowing_the_inputs_is_said() {
+        let unknown = |text| evaluate(text, &[None]);
+        assert_eq!(unknown("*(0w,2),+(1,2),and(round(0h),1)"), Ok(vec![None, Some(3), None]));
+        assert_eq!(unknown("//(7,sub"), Err("`sub` is neither a number nor a size such as `0w`".into()));
+        assert!(unknown("1w").is_err() && unknown("+(0w,//(1,0))").is_err() && unknown("+(0w)").is_err());
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (text, part) in [
             ("", "neither a number"),
-            ("2w", "only 2"),
+            ("2w", "has 2 inputs"),
             ("+(1", "isn't closed"),
             ("+(1)", "takes 2"),
             ("1)", "left over"),

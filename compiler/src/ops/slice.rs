@@ -1,20 +1,58 @@
-//! Slice: the parts of the input along an axis.
-//!
-//! 0: the size of each part, -233 for an equal share of what is left, 1: the axis, 2: instead of sizes the positions of
-//! the cuts, negative ones from the end.
+//! Slice: the parts of the input along an axis. Source: `src/layer/slice.cpp`.
 
 use super::Lowering;
+use super::signature::{AXES, Accepts, ONE_TO_SOME, Parameter, Signature, counted};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Index, View};
+use crate::ncnn::{Layer, Parameters};
 
-/// The size that asks for an equal share.
+const SIZES: u32 = 0;
+const AXIS: u32 = 1;
+const CUTS: u32 = 2;
+
+/// The size that asks for an equal share of what is left.
 const SHARE: i32 = -233;
 
+/// Cuts, negative ones from the end, stand for sizes.
+pub(super) const SIGNATURE: Signature = Signature::new(
+    ONE_TO_SOME,
+    &[
+        Parameter::new(SIZES, "sizes of the parts", Accepts::Integers).when(|parameters| !is_cut(parameters)),
+        Parameter::new(AXIS, "axis", Accepts::Between(AXES.0, AXES.1)),
+        Parameter::new(CUTS, "positions of the cuts", Accepts::Integers),
+    ],
+)
+.rules(&[has_size_of_each_part]);
+
+/// Whether cuts say how large the parts are.
+fn is_cut(parameters: &Parameters) -> bool {
+    !parameters.words(CUTS).is_empty()
+}
+
+fn has_size_of_each_part(layer: &Layer) -> Result<(), Diagnostic> {
+    let Layer { parameters, outputs, .. } = layer;
+    let cuts = parameters.ints(CUTS);
+    let sizes = if cuts.is_empty() { parameters.ints(SIZES) } else { Vec::new() };
+    let (id, known) = if cuts.is_empty() { (SIZES, sizes.len()) } else { (CUTS, cuts.len() + 1) };
+    if known < outputs.len() {
+        let hint = "parameter 0 lists a size for each output, or parameter 2 the cuts between them";
+        return Err(layer
+            .error_in(id, format!("{}, but sizes for {known}", counted(outputs.len(), "output")))
+            .hint(hint));
+    }
+    match sizes.iter().find(|size| **size < 1 && **size != SHARE) {
+        None => Ok(()),
+        Some(size) => {
+            let hint = "sizes are at least 1, or -233 for an equal share of what is left";
+            Err(layer.error_in(id, format!("a part would have the size {size}")).hint(hint))
+        }
+    }
+}
+
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 1, l.output_names.len())?;
     let input = l.fixed_input(0)?;
-    let axis = l.axis(l.layer.parameters.int(1, 0), input.shape.len())?;
+    let axis = l.axis_in(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
     let sizes = part_sizes(l, input.shape[axis] as i64)?;
     let mut offset = 0;
     for (i, size) in sizes.into_iter().enumerate() {
@@ -41,13 +79,8 @@ fn cut(l: &mut Lowering, i: usize, input: &View, axis: usize, offset: i64, size:
 
 /// The size of every output along the axis, which has `extent` entries; they fit into it.
 fn part_sizes(l: &Lowering, extent: i64) -> Result<Vec<i64>, Diagnostic> {
-    let (given, cuts) = (l.layer.parameters.ints(0), l.layer.parameters.ints(2));
+    let (given, cuts) = (l.layer.parameters.ints(SIZES), l.layer.parameters.ints(CUTS));
     let count = l.output_names.len();
-    let known = if cuts.is_empty() { given.len() } else { cuts.len() + 1 };
-    if known < count {
-        let hint = "parameter 0 lists a size for each output, or parameter 2 the cuts between them";
-        return Err(l.error(format!("{count} outputs, but sizes for {known}")).hint(hint));
-    }
     let mut used = 0;
     let mut sizes = Vec::with_capacity(count);
     for i in 0..count {
@@ -65,7 +98,8 @@ fn part_sizes(l: &Lowering, extent: i64) -> Result<Vec<i64>, Diagnostic> {
         };
         if size < 1 || size > left {
             let hint = "the parts must be at least 1 each and fit together";
-            return Err(l.error(format!("part {i} would take {size} of the {left} entries left")).hint(hint));
+            let id = if cuts.is_empty() { SIZES } else { CUTS };
+            return Err(l.error_in(id, format!("part {i} would take {size} of the {left} entries left")).hint(hint));
         }
         used += size;
         sizes.push(size);

@@ -1,26 +1,37 @@
-//! Softmax: exponentials along an axis, divided by their sum.
-//!
-//! 0: the axis, 1: whether it counts as it should. Source: `src/layer/softmax.cpp`.
+//! Softmax: exponentials along an axis, divided by their sum. Source: `src/layer/softmax.cpp`.
 
 use super::Lowering;
 use super::lowering::axis;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::function::Function;
 use crate::graph::{Combine, Index, Nest, Reduction, View};
+use crate::ncnn::Layer;
+
+const AXIS: u32 = 0;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[
+        Parameter::new(AXIS, "axis", Accepts::Integer),
+        Parameter::new(1, "word that the axis counts as it should", Accepts::Flag),
+    ],
+)
+.rules(&[is_new]);
+
+/// Refuses files of before the axis was counted as it is now.
+fn is_new(layer: &Layer) -> Result<(), Diagnostic> {
+    if layer.parameters.int(1, 0) == 0 && layer.parameters.int(AXIS, 0) != 0 {
+        let hint = "if the axis is right, add 1=1 to say so";
+        return Err(layer.error_in(AXIS, "old Softmax layers meant another axis than they named").hint(hint));
+    }
+    Ok(())
+}
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let input = l.only_input()?;
-    let rank = input.shape.len();
-    let wanted = l.layer.parameters.int(0, 0);
-    if l.layer.parameters.int(1, 0) == 0 && wanted != 0 {
-        let hint = "if the axis is right, add 1=1 to say so";
-        return Err(l.error("old Softmax layers meant another axis than they named").hint(hint));
-    }
-    let along = if wanted < 0 { i64::from(wanted) + rank as i64 } else { i64::from(wanted) };
-    let Some(along) = usize::try_from(along).ok().filter(|along| *along < rank) else {
-        return Err(l.error(format!("there is no axis {wanted} in {rank} dimensions")));
-    };
+    let input = l.fixed_input(0)?;
+    let along = l.axis_in(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
     let output = l.output(0, &input.shape);
     along_axis(l, &input, along, &output);
     Ok(())

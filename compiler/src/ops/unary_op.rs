@@ -1,9 +1,15 @@
-//! UnaryOp: one of 28 functions of each element; 0: which.
+//! UnaryOp: one of 28 functions of each element. Source: `src/layer/unaryop.cpp`.
 
 use super::Lowering;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    ONE_TO_ONE,
+    &[Parameter::new(0, "unary operation", Accepts::RowOf(|| OPERATIONS.map(|(name, _)| name).to_vec()))],
+);
 
 /// An operation by its name in error messages.
 type Row = (&'static str, fn(&mut Expression, NodeId) -> NodeId);
@@ -58,6 +64,6 @@ fn sign(e: &mut Expression, x: NodeId) -> NodeId {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let (_, operation) = l.chosen("unary operation", &OPERATIONS, |(name, _)| name)?;
+    let (_, operation) = l.row_of(&OPERATIONS);
     l.pointwise(operation)
 }

@@ -68,12 +68,15 @@ impl Reader<'_> {
                 let message = format!("parameter {id} doesn't exist; ncnn has 0 to 31");
                 self.about(layer, place, Severity::Error, message, "correct the number before the `=`");
             }
-            Some(id) => {
-                if value.is_some_and(|value| parameters.set(id, value, place)) {
-                    let message = format!("parameter {id} is given twice; the last one counts");
-                    self.about(layer, place, Severity::Warning, message, "remove one of them");
+            Some(id) => match value {
+                None => parameters.set_unreadable(id),
+                Some(value) => {
+                    if parameters.set(id, value, place) {
+                        let message = format!("parameter {id} is given twice; the last one counts");
+                        self.about(layer, place, Severity::Warning, message, "remove one of them");
+                    }
                 }
-            }
+            },
         }
     }
 
