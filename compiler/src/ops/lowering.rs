@@ -260,6 +260,11 @@ impl View {
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// Whether it is an input without elements.
+    pub fn is_empty(&self) -> bool {
+        self.shape == [0]
+    }
 }
 
 /// What a layer means.
@@ -296,7 +301,7 @@ pub fn lower_with(
         return Err(problems);
     }
     for id in wanted {
-        if let Some(view) = values[id.0].clone() {
+        if let Some(view) = values[id.0].clone().filter(|view| !view.is_empty()) {
             graph.outputs.push(Output { name: model.blob(id).name.clone(), view });
         }
     }
@@ -340,6 +345,13 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
         let Some(inputs) = layer.inputs.iter().map(|id| values[id.0].clone()).collect::<Option<Vec<_>>>() else {
             continue;
         };
+        let takes_empty = matches!(&meaning, Meaning::Known(operator) if operator.signature.takes_empty);
+        if let Some(at) = inputs.iter().position(View::is_empty).filter(|_| !takes_empty) {
+            let message = format!("input `{}` is empty", model.blob(layer.inputs[at]).name);
+            let hint = "only caches of keys and values can be; give the input a shape without zeros";
+            problems.push(layer.error(message).code(Code::Shape).hint(hint));
+            continue;
+        }
         let output_names: Vec<String> = layer.outputs.iter().map(|id| model.blob(*id).name.clone()).collect();
         let hint = layer.outputs.first().and_then(|id| model.blob(*id).shape_hint.as_ref());
         let given_shape = output_names.first().and_then(|name| shapes.get(name)).or(hint).cloned();

@@ -92,15 +92,15 @@ pub const OPERATORS: &[Operator] = &[
     line("Cast", &signature::OPEN, no_weights, cast::lower),
     line("Clip", &signature::OPEN, no_weights, rectify::clip),
     line("Concat", &signature::OPEN, no_weights, concat::lower),
-    line("Convolution", &signature::OPEN, convolution::weights, convolution::plain),
-    line("ConvolutionDepthWise", &signature::OPEN, convolution::weights, convolution::grouped),
+    line("Convolution", &convolution::SIGNATURE, convolution::weights, convolution::plain),
+    line("ConvolutionDepthWise", &convolution::SIGNATURE_IN_GROUPS, convolution::weights, convolution::grouped),
     line("CopyTo", &signature::OPEN, no_weights, rearrange::copy_to),
     line("Crop", &signature::OPEN, no_weights, crop::lower),
     line("CumulativeSum", &signature::OPEN, no_weights, rearrange::cumulative_sum),
-    line("Deconvolution", &signature::OPEN, deconvolution::weights, deconvolution::plain),
-    line("DeconvolutionDepthWise", &signature::OPEN, deconvolution::weights, deconvolution::grouped),
+    line("Deconvolution", &deconvolution::SIGNATURE, deconvolution::weights, deconvolution::plain),
+    line("DeconvolutionDepthWise", &deconvolution::SIGNATURE_IN_GROUPS, deconvolution::weights, deconvolution::grouped),
     line("DeepCopy", &signature::OPEN, no_weights, pointwise::same),
-    line("DetectionOutput", &signature::OPEN, no_weights, detection_output::lower),
+    line("DetectionOutput", &detection_output::SIGNATURE, no_weights, detection_output::lower),
     line("Diag", &signature::OPEN, no_weights, rearrange::diagonal),
     line("Dropout", &signature::OPEN, no_weights, pointwise::dropout),
     line("ELU", &signature::OPEN, no_weights, pointwise::exponential_unit),
@@ -112,22 +112,22 @@ pub const OPERATORS: &[Operator] = &[
     line("Flip", &signature::OPEN, no_weights, rearrange::flip),
     line("GELU", &signature::OPEN, no_weights, pointwise::gelu),
     line("GLU", &signature::OPEN, no_weights, rearrange::gated),
-    line("Gemm", &signature::OPEN, gemm::weights, gemm::lower),
+    line("Gemm", &gemm::SIGNATURE, gemm::weights, gemm::lower),
     line("GroupNorm", &signature::OPEN, normalization::group_weights, normalization::group),
     line("HardSigmoid", &signature::OPEN, no_weights, pointwise::hard_sigmoid),
     line("HardSwish", &signature::OPEN, no_weights, pointwise::hard_swish),
-    line("InnerProduct", &signature::OPEN, inner_product::weights, inner_product::lower),
+    line("InnerProduct", &inner_product::SIGNATURE, inner_product::weights, inner_product::lower),
     line("Input", &signature::OPEN, no_weights, data::input),
     line("InstanceNorm", &signature::OPEN, normalization::layer_weights, normalization::instance),
-    line("Interp", &signature::OPEN, no_weights, interp::lower),
-    line("LRN", &signature::OPEN, no_weights, lrn::lower),
+    line("Interp", &interp::SIGNATURE, no_weights, interp::lower),
+    line("LRN", &lrn::SIGNATURE, no_weights, lrn::lower),
     line("LayerNorm", &signature::OPEN, normalization::layer_weights, normalization::layer),
     line("Log", &signature::OPEN, no_weights, pointwise::logarithm),
     line("MVN", &signature::OPEN, no_weights, normalization::mean_variance),
-    line("MatMul", &signature::OPEN, no_weights, matmul::lower),
+    line("MatMul", &matmul::SIGNATURE, no_weights, matmul::lower),
     line("MemoryData", &signature::OPEN, data::memory_data_weights, data::memory_data),
     line("Mish", &signature::OPEN, no_weights, pointwise::mish),
-    line("MultiHeadAttention", &signature::OPEN, attention::weights, attention::lower),
+    line("MultiHeadAttention", &attention::SIGNATURE, attention::weights, attention::lower),
     line("Noop", &signature::OPEN, no_weights, pointwise::same),
     line("Normalize", &signature::OPEN, normalization::normalize_weights, normalization::normalize),
     line("PReLU", &signature::OPEN, rectify::prelu_weights, rectify::prelu),
@@ -136,7 +136,7 @@ pub const OPERATORS: &[Operator] = &[
     line("PixelShuffle", &signature::OPEN, no_weights, shuffle::to_space),
     line("Pooling", &pooling::SIGNATURE, no_weights, pooling::lower),
     line("Power", &signature::OPEN, no_weights, pointwise::power),
-    line("PriorBox", &signature::OPEN, no_weights, prior_box::lower),
+    line("PriorBox", &prior_box::SIGNATURE, no_weights, prior_box::lower),
     line("RMSNorm", &signature::OPEN, normalization::root_mean_square_weights, normalization::root_mean_square),
     line("ReLU", &signature::OPEN, no_weights, rectify::relu),
     line("Reduction", &signature::OPEN, no_weights, reduction::lower),
@@ -157,8 +157,8 @@ pub const OPERATORS: &[Operator] = &[
     line("Threshold", &signature::OPEN, no_weights, pointwise::threshold),
     line("Tile", &signature::OPEN, no_weights, rearrange::tile),
     line("UnaryOp", &signature::OPEN, no_weights, unary_op::lower),
-    line("YoloDetectionOutput", &signature::OPEN, no_weights, yolo_detections::version_2),
-    line("Yolov3DetectionOutput", &signature::OPEN, no_weights, yolo_detections::version_3),
+    line("YoloDetectionOutput", &yolo_detections::SIGNATURE_2, no_weights, yolo_detections::version_2),
+    line("Yolov3DetectionOutput", &yolo_detections::SIGNATURE_3, no_weights, yolo_detections::version_3),
 ];
 
 /// For layers without arrays in the `.bin`.
@@ -236,7 +236,13 @@ pub fn read_weights_with(
 /// Reads the arrays of a layer.
 fn arrays(custom: &[CustomLayer], layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Vec<Diagnostic>> {
     match operator(&layer.kind) {
-        Some(operator) => (operator.weights)(layer, reader).map_err(|problem| vec![problem]),
+        Some(operator) => {
+            let problems = operator.signature.problems(layer);
+            if signature::has_errors(&problems) {
+                return Err(problems);
+            }
+            (operator.weights)(layer, reader).map_err(|problem| vec![problem])
+        }
         None if custom::find(custom, layer).is_some() => Ok(Vec::new()),
         None => Err(vec![unknown_layer(layer)]),
     }

@@ -13,6 +13,8 @@ pub struct Signature {
     /// Its parameters by ascending id.
     pub parameters: &'static [Parameter],
     rules: &'static [Rule],
+    /// Whether inputs may be empty, as caches are at first.
+    pub takes_empty: bool,
 }
 
 /// What several parameters of a layer must be together.
@@ -37,6 +39,7 @@ pub const SOME_TO_ONE: fn(&Parameters) -> Blobs = |_| Blobs { fewest: 1, most: N
 pub const ONE_TO_SOME: fn(&Parameters) -> Blobs = |_| Blobs { fewest: 1, most: Some(1), outputs: None };
 
 /// A numbered parameter.
+#[derive(Clone, Copy)]
 pub struct Parameter {
     /// Its number in ncnn's files.
     pub id: u32,
@@ -49,6 +52,7 @@ pub struct Parameter {
 }
 
 /// The values a parameter can have.
+#[derive(Clone, Copy)]
 pub enum Accepts {
     /// Any integer.
     Integer,
@@ -81,6 +85,11 @@ impl Blobs {
         Self { fewest, most: Some(most), outputs: Some(outputs) }
     }
 
+    /// At least so many inputs.
+    pub const fn at_least(fewest: usize, outputs: usize) -> Self {
+        Self { fewest, most: None, outputs: Some(outputs) }
+    }
+
     fn allow(self, layer: &Layer) -> bool {
         let inputs = layer.inputs.len();
         let outputs = layer.outputs.len();
@@ -107,6 +116,29 @@ impl Blobs {
     }
 }
 
+/// The parameters of several lists in one, by ascending id; there are `N` of them.
+pub const fn joined<const N: usize>(lists: &[&[Parameter]]) -> [Parameter; N] {
+    let mut all = [lists[0][0]; N];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut at = 0;
+        while at < lists[list].len() {
+            let parameter = lists[list][at];
+            let mut place = count;
+            while place > 0 && all[place - 1].id > parameter.id {
+                all[place] = all[place - 1];
+                place -= 1;
+            }
+            all[place] = parameter;
+            at += 1;
+            count += 1;
+        }
+        list += 1;
+    }
+    assert!(count == N, "as many as there are");
+    all
+}
+
 impl Parameter {
     /// A parameter that may be left out.
     pub const fn new(id: u32, name: &'static str, accepts: Accepts) -> Self {
@@ -131,11 +163,15 @@ impl Parameter {
         }
         let Self { id, name, .. } = self;
         let Some(value) = parameters.value(*id).filter(|value| self.accepts.understands(value)) else {
-            let missing = || {
-                let hint = format!("add it: `{id}={}`", self.accepts.example());
-                layer.error_in(*id, format!("the {name} is missing")).hint(hint)
+            return match self.passed_over(layer) {
+                passed_over if !self.required => passed_over,
+                Some(warning) => Some(Diagnostic { severity: Severity::Error, ..warning }),
+                None => {
+                    let verb = if matches!(self.accepts, Accepts::Integers | Accepts::Floats) { "are" } else { "is" };
+                    let hint = format!("add `{id}={}` or another value", self.accepts.example());
+                    Some(layer.error_in(*id, format!("the {name} {verb} missing")).hint(hint))
+                }
             };
-            return self.required.then(missing).or_else(|| self.passed_over(layer));
         };
         let number = parameters.int(*id, 0);
         match &self.accepts {
@@ -184,9 +220,11 @@ impl Parameter {
             Value::String(_) => "a word",
         };
         let due = self.accepts.noun();
-        let message =
-            format!("parameter {id}, the {name}, is {have} where {due} is due; as in ncnn, it is as if it were left out");
-        Some(warning(layer, *id, message).hint(format!("write `{id}={}`, or leave it out", self.accepts.example())))
+        let message = format!(
+            "parameter {id}, the {name}, is {have} where {due} is due; as in ncnn, it is as if it were left out"
+        );
+        let hint = format!("write it as in `{id}={}`", self.accepts.example());
+        Some(warning(layer, *id, message).hint(if self.required { hint } else { hint + ", or leave it out" }))
     }
 }
 
@@ -230,7 +268,12 @@ impl Accepts {
 impl Signature {
     /// A layer type without rules that bind several parameters. `parameters` are sorted by id.
     pub const fn new(blobs: fn(&Parameters) -> Blobs, parameters: &'static [Parameter]) -> Self {
-        Self { blobs, parameters, rules: &[] }
+        Self { blobs, parameters, rules: &[], takes_empty: false }
+    }
+
+    /// The same with inputs that may be empty.
+    pub const fn taking_empty(self) -> Self {
+        Self { takes_empty: true, ..self }
     }
 
     /// The same with such rules. Each is asked only of layers whose parameters are right one by one.
@@ -251,9 +294,10 @@ impl Signature {
         if std::ptr::eq(self, &raw const OPEN) {
             return problems;
         }
-        let strangers = layer.parameters.iter().map(|(id, _)| id).filter(|id| {
-            !OF_EVERY_LAYER.contains(id) && self.parameters.iter().all(|parameter| parameter.id != *id)
-        });
+        let strangers =
+            layer.parameters.iter().map(|(id, _)| id).filter(|id| {
+                !OF_EVERY_LAYER.contains(id) && self.parameters.iter().all(|parameter| parameter.id != *id)
+            });
         problems.extend(strangers.map(|id| {
             let message = format!("parameter {id} means nothing to {}; as in ncnn, it is passed over", layer.kind);
             warning(layer, id, message).hint("leave it out if it isn't a slip for another one")
@@ -270,7 +314,8 @@ pub fn has_errors(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-fn warning(layer: &Layer, id: u32, message: String) -> Diagnostic {
+/// A warning about a parameter of a layer, where that is written.
+pub fn warning(layer: &Layer, id: u32, message: String) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, ..layer.error_in(id, message) }.code(Code::Parameter)
 }
 
