@@ -112,15 +112,9 @@ fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
     let parameters = &l.layer.parameters;
     let dynamic = !has_weights(parameters);
     let biased = parameters.int(BIASED, 0) != 0;
-    let outputs = i64::from(parameters.int(OUTPUTS, 0));
     let input = l.fixed_input(0)?;
     let one_by_one = parameters.int(KERNEL_WIDTH, 0) == 1 && parameters.int(KERNEL_HEIGHT, 1) == 1;
-    if let [width] = input.shape[..]
-        && !dynamic
-        && one_by_one
-        && l.layer.kind == "Convolution"
-        && i64::from(parameters.int(WEIGHTS, 0)) / outputs == width as i64
-    {
+    if input.shape.len() == 1 && one_by_one && !dynamic && l.layer.kind == "Convolution" {
         return inner_product::of_vector(l, &input, biased);
     }
     let input = window::image(l, &input)?;
@@ -140,6 +134,7 @@ fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
         (Kernel { weight, bias: dynamic_bias(l, biased, groups, outputs)? }, windows)
     } else {
         let windows = on_image(l, &input, None)?;
+        let outputs = i64::from(l.layer.parameters.int(OUTPUTS, 0));
         let [height, width] = windows.map(|window| window.kernel as i64);
         let weight = l.weight(0, "weight", &[outputs, channels / groups, height, width])?;
         let bias = if biased { Some(l.weight(1, "bias", &[outputs])?) } else { None };

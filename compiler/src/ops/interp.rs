@@ -79,6 +79,14 @@ struct Resize {
     corners: bool,
 }
 
+impl Resize {
+    /// Whether the axis stays as it is. Cubic interpolation moves points when a factor keeps the size by rounding only.
+    fn keeps(&self, method: Option<Method>) -> bool {
+        let moves = method == Some(Method::Cubic) && self.factor.is_some_and(|factor| factor != 1.0);
+        self.from == self.to && !moves
+    }
+}
+
 /// What each element of an output axis is made of: for each tap, where it reads and with which weight.
 struct Taps {
     places: Vec<Arc<[i64]>>,
@@ -103,7 +111,7 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         }
         [_, w] => resize(l, &input, None, horizontal(w)),
         [_, h, w] => resize(l, &input, Some(vertical(h)), horizontal(w)),
-        [_, _, h, w] if [h, w] == [height.size, width.size] => {
+        [_, _, h, w] if vertical(h).keeps(method(l)) && horizontal(w).keeps(method(l)) => {
             l.set_output(0, input);
             Ok(())
         }
@@ -165,19 +173,21 @@ fn target(l: &Lowering, shape: &[usize]) -> Result<(Target, Target), Diagnostic>
     Ok((target(height, HEIGHT), target(width, WIDTH)))
 }
 
-/// Resizes the last axis and, where wanted, the one before.
-fn resize(l: &mut Lowering, input: &View, rows: Option<Resize>, columns: Resize) -> Result<(), Diagnostic> {
-    let keeps = |axis: &Resize| axis.from == axis.to;
-    let method = match l.layer.parameters.int(METHOD, 0) {
+/// How the layer interpolates, if it does.
+fn method(l: &Lowering) -> Option<Method> {
+    match l.layer.parameters.int(METHOD, 0) {
         1 => Some(Method::Nearest),
         2 => Some(Method::Linear),
         3 => Some(Method::Cubic),
         _ => None,
-    };
-    // Cubic interpolation moves points when a factor keeps the size by rounding only.
-    let moves = |axis: &Resize| method == Some(Method::Cubic) && axis.factor.is_some_and(|factor| factor != 1.0);
+    }
+}
+
+/// Resizes the last axis and, where wanted, the one before.
+fn resize(l: &mut Lowering, input: &View, rows: Option<Resize>, columns: Resize) -> Result<(), Diagnostic> {
+    let method = method(l);
     let axes: Vec<Resize> = rows.into_iter().chain([columns]).collect();
-    if axes.iter().all(|axis| keeps(axis) && !moves(axis)) {
+    if axes.iter().all(|axis| axis.keeps(method)) {
         l.set_output(0, input.clone());
         return Ok(());
     }

@@ -130,7 +130,11 @@ fn windowed(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagno
     let read = if rows.is_padded() || columns.is_padded() { read.or(outside) } else { read };
     let (seen, count) = match method {
         Method::Maximum => (Seen::all(read), Count::Fixed(1)),
-        Method::Mean => (seen(l, &sides, read), count(l, &sides)),
+        Method::Mean => {
+            l.tabulated(&shape[1..])?;
+            l.tabulated(&input.shape[1..])?;
+            (seen(l, &sides, read), count(l, &sides))
+        }
     };
     let parallel = vec![axis("c", shape[0]), axis("y", shape[1]), axis("x", shape[2])];
     let window = vec![axis("ky", rows.kernel), axis("kx", columns.kernel)];

@@ -51,7 +51,7 @@ fn has_sizes(layer: &Layer) -> Result<(), Diagnostic> {
         return Err(layer.error_in(SIZES, "boxes without a size").hint("give at least one: `0=32.0,`"));
     }
     if largest != 0 && largest != sizes {
-        let message = format!("of {sizes} sizes, {largest} have a largest size");
+        let message = format!("the numbers of sizes and of largest sizes are {sizes} and {largest}");
         return Err(layer.error_in(LARGEST_SIZES, message).hint("give one for each size, or none"));
     }
     if is_relative(layer) && ratios == 0 {
