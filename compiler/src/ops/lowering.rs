@@ -297,11 +297,16 @@ pub fn lower_with(
 ) -> Result<Graph, Vec<Diagnostic>> {
     let Layers { mut graph, values, mut problems } = lower_layers(model, shapes, custom);
     let wanted = wanted_blobs(model, extra, &mut problems);
+    let empty = wanted.iter().filter(|id| values[id.0].as_ref().is_some_and(View::is_empty));
+    problems.extend(empty.map(|id| {
+        let message = format!("the output `{}` is an input that is empty", model.blob(*id).name);
+        Diagnostic::error(message).hint("remove the input, or give it a shape without zeros")
+    }));
     if !problems.is_empty() {
         return Err(problems);
     }
     for id in wanted {
-        if let Some(view) = values[id.0].clone().filter(|view| !view.is_empty()) {
+        if let Some(view) = values[id.0].clone() {
             graph.outputs.push(Output { name: model.blob(id).name.clone(), view });
         }
     }

@@ -237,3 +237,16 @@ fn padding_that_pads_nothing_is_warned_of() {
     let graph = lowered(&[IMAGE, "Convolution c 1 1 a c 0=2 1=1 4=-7 6=8"], &[8]).expect("as ncnn takes it");
     assert_eq!(graph.outputs[0].view.shape, [2, 6, 8]);
 }
+
+#[test]
+fn only_caches_may_be_empty() {
+    let text = "7767517\n2 2\nInput a 0 1 a\nReLU b 1 1 a b\n";
+    let model = ncnn::read_param("model.param", text.as_bytes()).expect("well written");
+    for (shape, message) in [(vec![0], "input `a` is empty"), (vec![0, 3], "input `a` would be empty: 0x3")] {
+        let problems = lower(&model, &HashMap::from([("a".to_string(), shape)]), &[]).expect_err(message);
+        assert_eq!(messages(&problems), [message]);
+    }
+    let model = ncnn::read_param("model.param", b"7767517\n1 1\nInput a 0 1 a\n").expect("well written");
+    let problems = lower(&model, &HashMap::from([("a".to_string(), vec![0])]), &[]).expect_err("nothing is put out");
+    assert_eq!(messages(&problems), ["the output `a` is an input that is empty"]);
+}
