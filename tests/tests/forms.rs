@@ -9,8 +9,8 @@ use ncnnc_tests::planned::{plan_files, same};
 /// A blob by its name, its shape and its elements.
 type Blob<'a> = (&'a str, &'a [usize], Vec<f32>);
 
-/// The blobs `outputs` of layers that read `inputs`, by the plan and by every target's kernels. An input of shape `[0]` is
-/// never fed.
+/// The blobs `outputs` of layers that read `inputs`, by the plan and by every target's kernels. An input of shape `[0]`
+/// is never fed.
 fn run(layers: &[&str], inputs: &[Blob], weights: &[u8], outputs: &[&str]) -> Vec<(Vec<usize>, Vec<f32>)> {
     let lines: Vec<String> = inputs.iter().map(|(name, ..)| format!("Input {name} 0 1 {name}")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).chain(layers.iter().copied()).collect();
@@ -71,8 +71,8 @@ fn counted(count: usize) -> Vec<f32> {
 
 const NAN: f32 = f32::NAN;
 
-/// With the padding modes 2 and 3, the padding's own numbers don't pad: as many of the outermost rows and columns of the
-/// padded image don't count. Where nothing counts, ncnn divides zero by zero.
+/// With the padding modes 2 and 3, the padding's own numbers don't pad: as many of the outermost rows and columns of
+/// the padded image don't count. Where nothing counts, ncnn divides zero by zero.
 #[test]
 fn a_mean_leaves_out_what_the_paddings_own_numbers_say() {
     let image = counted(30);
@@ -286,7 +286,8 @@ fn attention_takes_one_mask_for_all_heads_and_a_vector_for_a_sequence() {
     close(layer, &got, (&[1, 4], &[-0.664_062_5, 0.898_437_5, 0.085_937_5, 1.648_437_5]));
 }
 
-/// ncnn's quicksort leaves equal scores in an order of its own, within a class and among all; both limits cut through them.
+/// ncnn's quicksort leaves equal scores in an order of its own, within a class and among all; both limits cut through
+/// them.
 #[test]
 fn equal_scores_are_in_the_order_of_ncnns_quicksort() {
     const PRIORS: usize = 9;

@@ -1,9 +1,9 @@
 //! Whole networks through compiled code: outputs and blobs inside against the real ncnn's, and one hash per network,
 //! equal for every instruction set, number of threads and profile, and recorded in `hashes.txt`.
 //!
-//! Small networks, and those of [`QUICK`], always; `NCNNC_FULL=1` takes all networks, in both profiles, which is an hour's
-//! work. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and
-//! for when the bits are meant to change.
+//! Small networks, and those of [`QUICK`], always; `NCNNC_FULL=1` takes all networks, in both profiles, which is an
+//! hour's work. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new
+//! networks, and for when the bits are meant to change.
 
 use ncnnc_compiler::plan::{Mode, Value, interpret};
 use ncnnc_targets::{Architecture, Target};
@@ -25,11 +25,11 @@ const PORTABLE_IN_DEV: u64 = 150_000_000;
 const EMULATED: u64 = 60_000_000;
 /// Networks that are always compiled, in both profiles.
 const BOTH_PROFILES: &[&str] = &["digits", "squeezenet"];
-/// Larger networks that are always compiled, in the dev profile: some whose code is built in some ten seconds. Those with
-/// many kinds of depthwise layers take minutes, most of them for portable code.
+/// Larger networks that are always compiled, in the dev profile: some whose code is built in some ten seconds. Those
+/// with many kinds of depthwise layers take minutes, most of them for portable code.
 const QUICK: &[&str] = &["mobilenet_ssd", "resnet18", "squeezenet_v1.1/cat"];
-/// By how much probabilities may differ from PyTorch's, stored in each way: both are computed in f32, in different orders;
-/// what is stored in half precision is off by up to 2^-12 of itself, in bfloat16 by up to 2^-9.
+/// By how much probabilities may differ from PyTorch's, stored in each way: both are computed in f32, in different
+/// orders; what is stored in half precision is off by up to 2^-12 of itself, in bfloat16 by up to 2^-9.
 const DIGITS: [f64; Stored::WAYS.len()] = [2e-6, 1e-3, 1e-2, 1e-3, 1e-2];
 
 /// PyTorch's probabilities for the test's images.
@@ -86,8 +86,8 @@ impl Model {
     }
 }
 
-/// Detections in the order of those that are wanted, as far as it is open: where scores differ by less than the tolerance,
-/// rounding decides which one is larger.
+/// Detections in the order of those that are wanted, as far as it is open: where scores differ by less than the
+/// tolerance, rounding decides which one is larger.
 fn in_order_of(want: &Tensor, got: &Tensor, tolerance: Tolerance) -> Tensor {
     const ROW: usize = 6;
     const SCORE: usize = 1;

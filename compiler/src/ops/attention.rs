@@ -1,13 +1,13 @@
 //! MultiHeadAttention: projections of queries, keys and values, attention within heads, and a projection of the result.
 //!
-//! Inputs: queries, then keys, then values; those that are missing are the ones before. Then a mask, where there is one, then
-//! the caches of keys and of values, which may be empty. Weights: queries, keys, values and output, each tagged and followed
-//! by its raw bias. Source: `src/layer/multiheadattention.cpp`.
+//! Inputs: queries, then keys, then values; those that are missing are the ones before. Then a mask, where there is
+//! one, then the caches of keys and of values, which may be empty. Weights: queries, keys, values and output, each
+//! tagged and followed by its raw bias. Source: `src/layer/multiheadattention.cpp`.
 //!
-//! Of itself the layer sees what the caches hold and then its own inputs; of another sequence, what the caches hold, and its
-//! own inputs only while the caches are empty. What it has seen are its second and third output. Caches are `[heads,
-//! positions, width of a head]`; in ncnn their form has changed from version to version, so that they are passed on, not
-//! looked into.
+//! Of itself the layer sees what the caches hold and then its own inputs; of another sequence, what the caches hold,
+//! and its own inputs only while the caches are empty. What it has seen are its second and third output. Caches are
+//! `[heads, positions, width of a head]`; in ncnn their form has changed from version to version, so that they are
+//! passed on, not looked into.
 
 use super::Lowering;
 use super::contraction::sum_of_products;

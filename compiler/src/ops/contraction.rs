@@ -1,5 +1,5 @@
-//! What all contractions share: their arrays, the sum of products, its start, and what is stored; and what convolutions,
-//! transposed or not, ask of their weights.
+//! What all contractions share: their arrays, the sum of products, its start, and what is stored; and what
+//! convolutions, transposed or not, ask of their weights.
 
 use super::Lowering;
 use super::activation::Activation;
@@ -10,8 +10,8 @@ use crate::expression::Expression;
 use crate::graph::{Access, Axis, Combine, Nest, Reduction, View};
 use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
 
-/// Parameters of convolutions, transposed or not: the number of outputs, whether there is a bias, the numbers of weights and
-/// of groups.
+/// Parameters of convolutions, transposed or not: the number of outputs, whether there is a bias, the numbers of
+/// weights and of groups.
 pub(super) const OUTPUTS: u32 = 0;
 pub(super) const BIASED: u32 = 5;
 pub(super) const WEIGHTS: u32 = 6;
@@ -100,8 +100,8 @@ impl Contraction {
     }
 }
 
-/// Reads the weights, as many as parameter `count` says, and where parameter `biased` says so a raw bias for each of the
-/// outputs, which parameter 0 counts.
+/// Reads the weights, as many as parameter `count` says, and where parameter `biased` says so a raw bias for each of
+/// the outputs, which parameter 0 counts.
 pub(super) fn weights_and_bias(
     layer: &Layer,
     reader: &mut WeightReader,

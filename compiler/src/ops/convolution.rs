@@ -1,7 +1,7 @@
 //! Convolution and ConvolutionDepthWise: windows of all channels of a group, weighted and summed.
 //!
-//! Weights: (outputs, inputs per group, height, width), then raw bias; or, where they come as an input, the bias as another.
-//! Sources: `src/layer/convolution.cpp`, `convolutiondepthwise.cpp`.
+//! Weights: (outputs, inputs per group, height, width), then raw bias; or, where they come as an input, the bias as
+//! another. Sources: `src/layer/convolution.cpp`, `convolutiondepthwise.cpp`.
 
 use super::Lowering;
 use super::activation::{self, Activation};

@@ -1,7 +1,7 @@
 //! Deconvolution and DeconvolutionDepthWise: the transpose of a convolution.
 //!
-//! Weights: (groups, outputs per group, inputs per group, height, width), then raw bias; a weight blob is (inputs, outputs
-//! per group, height, width). Sources: `src/layer/deconvolution.cpp`, `deconvolutiondepthwise.cpp`.
+//! Weights: (groups, outputs per group, inputs per group, height, width), then raw bias; a weight blob is (inputs,
+//! outputs per group, height, width). Sources: `src/layer/deconvolution.cpp`, `deconvolutiondepthwise.cpp`.
 //!
 //! Outputs whose distance is a multiple of the stride see the same taps of the kernel. So each such phase is a
 //! convolution with stride 1 of its own, which writes every stride-th row and column and multiplies by no zeros.

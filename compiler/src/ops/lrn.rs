@@ -1,8 +1,8 @@
-//! LRN: each element divided by a power of the mean square around it, `x * (bias + alpha / n * sum of squares) ^ -beta`, n
-//! being the size of the whole window, also at the edges. Source: `src/layer/lrn.cpp`.
+//! LRN: each element divided by a power of the mean square around it, `x * (bias + alpha / n * sum of squares) ^
+//! -beta`, n being the size of the whole window, also at the edges. Source: `src/layer/lrn.cpp`.
 //!
-//! Of a blob of four dimensions ncnn takes the first plane of each channel for the whole of it, and leaves the others as they
-//! are.
+//! Of a blob of four dimensions ncnn takes the first plane of each channel for the whole of it, and leaves the others
+//! as they are.
 
 use super::Lowering;
 use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};

@@ -1,8 +1,8 @@
 //! Pooling: the maximum or the mean of every window. Source: `src/layer/pooling.cpp`.
 //!
-//! The elements of padding count in a mean or not. Where they don't, ncnn leaves out as many of the outermost rows and columns
-//! of the padded image as the padding's own parameters say, although with modes 2 and 3 it is padded by other numbers. The
-//! mean of a window of which nothing counts is zero by zero, NaN.
+//! The elements of padding count in a mean or not. Where they don't, ncnn leaves out as many of the outermost rows and
+//! columns of the padded image as the padding's own parameters say, although with modes 2 and 3 it is padded by other
+//! numbers. The mean of a window of which nothing counts is zero by zero, NaN.
 
 use super::Lowering;
 use super::lowering::axis;
@@ -147,8 +147,8 @@ struct Side {
     window: Window,
     /// Elements of the input.
     extent: i64,
-    /// The first element that counts in a mean, and the one behind the last. The first element of the input is 0; those of
-    /// the padding lie before it and behind its last.
+    /// The first element that counts in a mean, and the one behind the last. The first element of the input is 0; those
+    /// of the padding lie before it and behind its last.
     counted: [i64; 2],
 }
 
@@ -183,7 +183,8 @@ impl Side {
                 1 => shape.along_height(l).on(l, "height", input.shape[axis])?,
                 _ => shape.on(l, "width", input.shape[axis])?,
             };
-            // By how much it was padded, and by the numbers that ncnn leaves out: they differ for a vector's height too.
+            // By how much it was padded, and by the numbers that ncnn leaves out: they differ for a vector's height
+            // too.
             let first = before - window.before;
             let end = if parameters.int(MODE, 0) == 0 { first + extent } else { extent + window.after - after };
             let counted = if all_counts { [i64::MIN, i64::MAX] } else { [first, end] };

@@ -1,11 +1,12 @@
 //! YoloDetectionOutput and Yolov3DetectionOutput: the detections of one or several YOLO heads.
 //!
-//! Version 3 says as floats which anchors each input's boxes have; whole numbers in the file are the bits of floats. Inputs:
-//! `[boxes * (5 + classes), height, width]`, the channels of a box being x, y, width, height, whether
-//! there is an object, and the classes. Sources: `src/layer/yolodetectionoutput.cpp`, `yolov3detectionoutput.cpp`.
+//! Version 3 says as floats which anchors each input's boxes have; whole numbers in the file are the bits of floats.
+//! Inputs: `[boxes * (5 + classes), height, width]`, the channels of a box being x, y, width, height, whether there is
+//! an object, and the classes. Sources: `src/layer/yolodetectionoutput.cpp`, `yolov3detectionoutput.cpp`.
 //!
-//! Where nothing is detected, YoloDetectionOutput hands back its first input in ncnn, because it works in place and finds
-//! nothing to replace it with. That is no result anybody could use: here the output is empty, as that of version 3.
+//! Where nothing is detected, YoloDetectionOutput hands back its first input in ncnn, because it works in place and
+//! finds nothing to replace it with. That is no result anybody could use: here the output is empty, as that of version
+//! 3.
 
 use super::Lowering;
 use super::detections::{Candidates, map};

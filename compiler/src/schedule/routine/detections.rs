@@ -73,8 +73,8 @@ pub(super) fn build(b: &mut Builder, kind: &Detections, reads: &[BufferId], labe
     b.store(Address::new(writes[1], 1), columns);
 }
 
-/// Appends a group's distinct candidates to the chosen ones. Scores and labels are those of candidate 0; whether there is
-/// a label for every candidate is said beside.
+/// Appends a group's distinct candidates to the chosen ones. Scores and labels are those of candidate 0; whether there
+/// is a label for every candidate is said beside.
 fn choose_in_group(
     b: &mut Builder,
     kind: &Detections,
@@ -166,8 +166,8 @@ fn is_covered(
     b.get(covered)
 }
 
-/// Sorts the first `count` entries of the order by descending key, as ncnn's quicksort does; no key is NaN. Whatever the
-/// keys, a range is left as two smaller ones or as none, so that this ends.
+/// Sorts the first `count` entries of the order by descending key, as ncnn's quicksort does; no key is NaN. Whatever
+/// the keys, a range is left as two smaller ones or as none, so that this ends.
 fn sort(b: &mut Builder, memory: &Memory, count: ValueId, key: &dyn Fn(&mut Builder, ValueId) -> ValueId) {
     let (zero, one, two) = (integer(b, 0), integer(b, 1), integer(b, 2));
     let waiting = variable(b, zero);
@@ -205,8 +205,8 @@ fn wait(b: &mut Builder, memory: &Memory, waiting: VariableId, (start, end): (Va
     count_up(b, waiting);
 }
 
-/// Parts a range of the order by the key in its middle; gives the start of the part of smaller keys, then the end of that of
-/// larger ones. Between the two there may be an entry that is in its place.
+/// Parts a range of the order by the key in its middle; gives the start of the part of smaller keys, then the end of
+/// that of larger ones. Between the two there may be an entry that is in its place.
 fn part(
     b: &mut Builder,
     memory: &Memory,
