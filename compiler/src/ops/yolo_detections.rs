@@ -95,7 +95,8 @@ fn boxes(parameters: &Parameters) -> usize {
 fn anchor_numbers(parameters: &Parameters, version: Version, input: usize) -> Option<Vec<usize>> {
     let boxes = boxes(parameters);
     if version == Version::Two {
-        return Some((0..boxes).collect());
+        // One more than there are suffices to refuse them.
+        return Some((0..boxes.min(anchors(parameters).len() + 1)).collect());
     }
     let numbers = parameters.words(MASK);
     let numbers = numbers.get(input.checked_mul(boxes)?..(input + 1).checked_mul(boxes)?)?;
