@@ -159,6 +159,7 @@ def pooling(n):
         [
             {1: rng.choice([2, 3]), 2: rng.choice([1, 2]), 3: rng.choice([0, 1]), 5: rng.choice([0, 1]), 6: rng.choice([0, 1])},
             {1: rng.choice([2, 3]), 2: rng.choice([1, 2]), 5: rng.choice([2, 3]), 6: rng.choice([0, 1])},
+            {1: 3, 2: rng.choice([1, 2]), 3: rng.choice([0, 1]), 5: rng.choice([2, 3]), 13: rng.choice([0, 1]), 14: 1},
             {1: 3, 11: 2, 2: 2, 12: 1, 3: 1, 5: 1, 6: rng.choice([0, 1])},
             {4: 1},
             {7: 1, 8: rng.choice([1, 2, 3]), 18: rng.choice([1, 2, 4])},

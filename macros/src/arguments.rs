@@ -144,7 +144,7 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         "input" => {
             let blob = blob(input)?;
             input.parse::<Token![:]>()?;
-            let shape = shape(input, option.span(), &format!("input `{blob}`"))?;
+            let shape = input_shape(input, option.span(), &format!("input `{blob}`"))?;
             if request.options.shapes.insert(blob.clone(), shape).is_some() {
                 return Err(syn::Error::new(option.span(), format!("input `{blob}` is given twice")));
             }
@@ -259,6 +259,18 @@ fn budget(input: ParseStream) -> syn::Result<Budget> {
     let percent = input.parse::<Option<Token![%]>>()?.map_or("", |_| "%");
     let text = format!("{}{percent}", number.to_token_stream());
     Budget::parse(&text).map_err(|problem| syn::Error::new(number.span(), problem))
+}
+
+/// The shape of an input; `[0]` is that of a cache which is empty.
+fn input_shape(input: ParseStream, span: Span, what: &str) -> syn::Result<Vec<usize>> {
+    let ahead = input.fork();
+    let extents;
+    bracketed!(extents in ahead);
+    if extents.parse::<LitInt>().is_ok_and(|extent| extent.base10_digits() == "0") && extents.is_empty() {
+        input.advance_to(&ahead);
+        return Ok(vec![0]);
+    }
+    shape(input, span, what)
 }
 
 /// Extents in brackets, at least one, of something that errors name.

@@ -45,7 +45,8 @@ use std::path::PathBuf;
 /// }
 /// ```
 ///
-/// A blob whose name is no identifier stands in quotes: `input "data/0": [3, 224, 224];`.
+/// A blob whose name is no identifier stands in quotes: `input "data/0": [3, 224, 224];`. A cache of keys and values that is
+/// empty, as at the first step, has the shape `[0]`, and isn't fed.
 ///
 /// # Precision
 ///

@@ -35,7 +35,7 @@ pub struct Blob {
     pub name: String,
     /// The `.npy` file.
     pub path: PathBuf,
-    /// Sizes, outermost first. An input of shape `[0]` is declared but never fed.
+    /// Sizes, outermost first. An input of shape `[0]` is declared but never fed: an empty cache.
     pub shape: Vec<usize>,
     /// What the words are.
     pub element: Type,
@@ -61,11 +61,6 @@ impl Blob {
 }
 
 impl Case {
-    /// Whether all inputs are fed.
-    pub fn is_fed(&self) -> bool {
-        self.inputs.iter().all(Blob::is_fed)
-    }
-
     /// Compares one value per output, in the order of [`Case::outputs`].
     ///
     /// # Errors

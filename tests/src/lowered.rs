@@ -37,7 +37,7 @@ pub fn read_model(name: &str, param: &Path) -> Result<Model, String> {
     ncnn::read_param(name, &read(param)).map_err(one_text)
 }
 
-/// The graph of a case whose inputs are all fed.
+/// The graph of a case.
 ///
 /// # Errors
 ///

@@ -162,7 +162,7 @@ pub(crate) fn case_outputs(case: &Case) -> Vec<String> {
     case.outputs.iter().map(|output| output.name.clone()).collect()
 }
 
-/// What to feed the graph of a case, in the graph's order.
+/// What to feed the graph of a case, in the graph's order; inputs that are never fed are none of its.
 pub(crate) fn case_inputs(case: &Case, graph: &Graph) -> Vec<Vec<u32>> {
     let input = |name: &String| case.inputs.iter().find(|input| input.name == *name).expect("every input is fed");
     graph.inputs.iter().map(|id| input(&graph.tensor(*id).name).read().words).collect()

@@ -39,7 +39,7 @@ fn run_case(case: &Case, interpreter: Interpreter) -> Option<Result<(), String>>
         Ok(model) => model,
         Err(message) => return Some(problem(message)),
     };
-    if !case.is_fed() || !scope::has_model(&model) {
+    if !scope::has_model(&model) {
         return None;
     }
     let names: Vec<String> = case.outputs.iter().map(|output| output.name.clone()).collect();

@@ -26,8 +26,8 @@ pub enum RoutineKind {
     /// scores `[groups, candidates]`, labels `[groups, 1]` or `[groups, candidates]`; writes rows `[most, 6]` (label,
     /// score, box) and their extents.
     Detections(Detections),
-    /// Cuts a box out of a tensor. Reads the tensor and a vector of integers; writes the box, with the tensor's shape as
-    /// its capacity, and its extents. Whatever the integers are, the box is first confined to the tensor.
+    /// Cuts a box out of a tensor. Reads the tensor and a vector of integers; writes the box, with the tensor's shape
+    /// as its capacity, and its extents. Whatever the integers are, the box is first confined to the tensor.
     Crop(Crop),
     /// Calls the function of the user's with this number on everything it reads and everything it writes, and nothing
     /// else: neither its values nor its course are known here.
@@ -41,8 +41,11 @@ pub type CustomFunction<'f> = &'f dyn Fn(&[&[f32]], &mut [&mut [f32]]);
 /// How detections are chosen: in each group alone the candidates with a sufficient score, sorted by descending score,
 /// each unless it overlaps one chosen before; then those of all groups, sorted by descending score.
 ///
-/// Of equal scores the earlier group, then the earlier candidate comes first. (ncnn's quicksort leaves that open.) A
-/// score that is NaN is never sufficient.
+/// A score that is NaN is never sufficient. Both times the order is that which ncnn's quicksort gives
+/// (`qsort_descent_inplace`, `src/layer/detectionoutput.cpp`), whose pivot is the score in the middle, at `(first +
+/// last) / 2`: from either end it goes on to the next score that is no larger, or no smaller, than the pivot, and
+/// exchanges the two, until the ends have met. So equal scores are in no simple order, but always in the same one.
+/// Before it, candidates and groups are in their own order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detections {
     /// Number of groups: 1, or one for each class.

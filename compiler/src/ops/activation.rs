@@ -2,10 +2,50 @@
 //!
 //! Source: `src/layer/fused_activation.h`. Where ncnn's code paths differ in the treatment of NaN, here it stays NaN.
 
-use super::Lowering;
+use super::signature::{Accepts, Parameter};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
+use crate::ncnn::Layer;
+
+const KIND: u32 = 9;
+const NUMBERS: u32 = 10;
+
+/// The parameters by which a layer has an activation.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter::new(KIND, "activation", Accepts::OneOf(KINDS)),
+    Parameter::new(NUMBERS, "numbers of the activation", Accepts::Floats)
+        .when(|parameters| numbers_of(parameters.int(KIND, 0)) > 0),
+];
+
+const KINDS: &[(i32, &str)] =
+    &[(0, "none"), (1, "ReLU"), (2, "leaky ReLU"), (3, "clip"), (4, "sigmoid"), (5, "mish"), (6, "hard swish")];
+
+/// How many numbers of its own an activation has.
+fn numbers_of(kind: i32) -> usize {
+    match kind {
+        2 => 1,
+        3 | 6 => 2,
+        _ => 0,
+    }
+}
+
+/// Refuses an activation without its numbers.
+pub(super) fn has_its_numbers(layer: &Layer) -> Result<(), Diagnostic> {
+    let kind = layer.parameters.int(KIND, 0);
+    let (have, need) = (layer.parameters.floats(NUMBERS).len(), numbers_of(kind));
+    if have >= need {
+        return Ok(());
+    }
+    let place = if layer.parameters.has(NUMBERS) { NUMBERS } else { KIND };
+    let message = format!("activation {kind} needs {need} numbers, but parameter {NUMBERS} has {have}");
+    let hint = match kind {
+        2 => "give the slope: `10=0.1,`",
+        3 => "give the lowest and the highest value: `10=0.0,6.0`",
+        _ => "give alpha and beta: `10=0.1666667,0.5`",
+    };
+    Err(layer.error_in(place, message).hint(hint))
+}
 
 /// What a layer does to each of its results before it stores it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,29 +68,17 @@ pub(super) enum Activation {
 
 impl Activation {
     /// The activation of a layer that has the usual parameters for it.
-    ///
-    /// # Errors
-    /// When there is no such activation or its own parameters are missing.
-    pub(super) fn of(l: &Lowering) -> Result<Self, Diagnostic> {
-        let kind = l.layer.parameters.int(9, 0);
-        let numbers = l.layer.parameters.floats(10);
-        let number = |i: usize| {
-            let missing = || l.error(format!("activation {kind} needs at least {} numbers in parameter 10", i + 1));
-            numbers.get(i).copied().ok_or_else(missing)
-        };
-        Ok(match kind {
-            0 => Self::None,
+    pub(super) fn of(layer: &Layer) -> Self {
+        let numbers = layer.parameters.floats(NUMBERS);
+        match layer.parameters.int(KIND, 0) {
             1 => Self::Relu,
-            2 => Self::LeakyRelu { slope: number(0)? },
-            3 => Self::Clip { low: number(0)?, high: number(1)? },
+            2 => Self::LeakyRelu { slope: numbers[0] },
+            3 => Self::Clip { low: numbers[0], high: numbers[1] },
             4 => Self::Sigmoid,
             5 => Self::Mish,
-            6 => Self::HardSwish { alpha: number(0)?, beta: number(1)? },
-            _ => {
-                let known = "0 none, 1 ReLU, 2 leaky ReLU, 3 clip, 4 sigmoid, 5 mish, 6 hard swish";
-                return Err(l.error(format!("there is no activation {kind}")).hint(known));
-            }
-        })
+            6 => Self::HardSwish { alpha: numbers[0], beta: numbers[1] },
+            _ => Self::None,
+        }
     }
 
     /// The activation of `x`.

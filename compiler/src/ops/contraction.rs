@@ -1,10 +1,65 @@
-//! What all contractions share: their arrays, the sum of products, its start, and what is stored.
+//! What all contractions share: their arrays, the sum of products, its start, and what is stored; and what
+//! convolutions, transposed or not, ask of their weights.
 
+use super::Lowering;
 use super::activation::Activation;
+use super::signature::{Accepts, Blobs, Parameter};
+use super::window::{KERNEL_HEIGHT, KERNEL_WIDTH};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
-use crate::graph::{Access, Axis, Combine, Nest, Reduction};
-use crate::ncnn::{Layer, WeightReader, Weights};
+use crate::graph::{Access, Axis, Combine, Nest, Reduction, View};
+use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
+
+/// Parameters of convolutions, transposed or not: the number of outputs, whether there is a bias, the numbers of
+/// weights and of groups.
+pub(super) const OUTPUTS: u32 = 0;
+pub(super) const BIASED: u32 = 5;
+pub(super) const WEIGHTS: u32 = 6;
+pub(super) const GROUPS: u32 = 7;
+
+/// What convolutions in groups have besides.
+pub(super) const IN_GROUPS: Parameter = Parameter::new(GROUPS, "number of groups", Accepts::AtLeast(1));
+
+/// The blobs of a convolution: weights that aren't its own are inputs, and so is the bias then.
+pub(super) fn blobs(parameters: &Parameters, own_weights: bool) -> Blobs {
+    let biased = parameters.int(BIASED, 0) != 0;
+    Blobs::new(if own_weights { 1 } else { 2 + usize::from(biased) }, 1)
+}
+
+/// Refuses a number of weights that isn't the same for every output and every place of the kernel.
+pub(super) fn shares_its_weights(layer: &Layer, own_weights: bool) -> Result<(), Diagnostic> {
+    let parameters = &layer.parameters;
+    let [weights, outputs] = [WEIGHTS, OUTPUTS].map(|id| i64::from(parameters.int(id, 0)));
+    let width = parameters.int(KERNEL_WIDTH, 0);
+    let height = parameters.int(KERNEL_HEIGHT, width);
+    let places = i64::from(width) * i64::from(height);
+    if !own_weights || places.checked_mul(outputs).is_some_and(|share| weights % share == 0) {
+        return Ok(());
+    }
+    let message = format!("{weights} weights can't be shared by {outputs} outputs with kernels of {height}x{width}");
+    let hint = "the number of weights is outputs x inputs in a group x kernel height x kernel width";
+    Err(layer.error_in(WEIGHTS, message).hint(hint))
+}
+
+/// Refuses a number of outputs that isn't the same for every group.
+pub(super) fn shares_its_outputs(layer: &Layer, own_weights: bool) -> Result<(), Diagnostic> {
+    let (outputs, groups) = (layer.parameters.int(OUTPUTS, 0), layer.parameters.int(GROUPS, 1));
+    if !own_weights || outputs % groups == 0 {
+        return Ok(());
+    }
+    let message = format!("{outputs} outputs can't be divided into {groups} groups");
+    Err(layer.error_in(GROUPS, message).hint(format!("parameter {GROUPS} must divide {outputs}")))
+}
+
+/// The extents of weights that are an input.
+pub(super) fn weight_blob(l: &Lowering, blob: &View) -> Result<[usize; 4], Diagnostic> {
+    let wrong = || {
+        let message = format!("the weight blob must have 4 dimensions, not {}", blob.shape.len());
+        l.error(message)
+            .hint("the second input is the weights, with height and width of the kernel as the last two axes")
+    };
+    blob.shape[..].try_into().map_err(|_| wrong())
+}
 
 /// A contraction being put together: `store(start + sum of left * right)`.
 pub(super) struct Contraction {
@@ -45,8 +100,8 @@ impl Contraction {
     }
 }
 
-/// Reads the weights, as many as parameter `count` says, and where parameter `biased` says so a raw bias for each of the
-/// outputs, which parameter 0 counts.
+/// Reads the weights, as many as parameter `count` says, and where parameter `biased` says so a raw bias for each of
+/// the outputs, which parameter 0 counts.
 pub(super) fn weights_and_bias(
     layer: &Layer,
     reader: &mut WeightReader,

@@ -1,18 +1,18 @@
 //! Convolution and ConvolutionDepthWise: windows of all channels of a group, weighted and summed.
 //!
-//! 0: outputs, 1/11: kernel width and height, 2/12: dilation, 3/13: stride, 4/15/14/16: padding left, right, top and
-//! bottom, 5: bias, 6: number of weights, 7: groups, 8: int8, 9/10: activation, 18: value of the padding, 19: weights
-//! from the second input. Weights: (outputs, inputs per group, height, width), then raw bias.
+//! Weights: (outputs, inputs per group, height, width), then raw bias; or, where they come as an input, the bias as
+//! another. Sources: `src/layer/convolution.cpp`, `convolutiondepthwise.cpp`.
 
 use super::Lowering;
-use super::activation::Activation;
-use super::contraction::{Contraction, weights_and_bias, without_group};
+use super::activation::{self, Activation};
+use super::contraction::{self, BIASED, Contraction, GROUPS, OUTPUTS, WEIGHTS, weights_and_bias, without_group};
 use super::inner_product;
 use super::lowering::axis;
-use super::window::{self, Window};
+use super::signature::{Accepts, Blobs, Parameter, Signature, joined};
+use super::window::{self, KERNEL_HEIGHT, KERNEL_WIDTH, Window};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Index, View};
-use crate::ncnn::{Layer, WeightReader, Weights};
+use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
 use loops::{G, IC, KX, KY, OC, X, Y};
 
 /// The loops of a convolution's nest, transposed or not: group, output channel within it, row and column of the output;
@@ -27,24 +27,70 @@ pub(super) mod loops {
     pub const KX: usize = 6;
 }
 
-pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    refuse_int8(layer)?;
-    if layer.parameters.int(19, 0) != 0 {
-        return Ok(Vec::new());
-    }
-    weights_and_bias(layer, reader, 6, 5)
+pub(super) const QUANTISATION: u32 = 8;
+const PADDING_VALUE: u32 = 18;
+const DYNAMIC: u32 = 19;
+
+pub(super) const SIGNATURE: Signature = Signature::new(blobs, &PARAMETERS).rules(&[
+    is_not_quantised,
+    window::pads_sensibly,
+    activation::has_its_numbers,
+    shares_its_weights,
+]);
+
+pub(super) const SIGNATURE_IN_GROUPS: Signature = Signature::new(blobs, &PARAMETERS_IN_GROUPS).rules(&[
+    is_not_quantised,
+    window::pads_sensibly,
+    activation::has_its_numbers,
+    shares_its_weights,
+    shares_its_outputs,
+]);
+
+const PARAMETERS: [Parameter; 18] = joined(&[OWN, window::OF_CONVOLUTION, activation::PARAMETERS]);
+const PARAMETERS_IN_GROUPS: [Parameter; 19] = joined(&[&PARAMETERS, &[contraction::IN_GROUPS]]);
+
+const OWN: &[Parameter] = &[
+    Parameter::new(OUTPUTS, "number of outputs", Accepts::AtLeast(1)).required().when(has_weights),
+    Parameter::new(KERNEL_WIDTH, "kernel width", Accepts::AtLeast(1)).required().when(has_weights),
+    Parameter::new(BIASED, "word that there is a bias", Accepts::Flag),
+    Parameter::new(WEIGHTS, "number of weights", Accepts::AtLeast(1)).required().when(has_weights),
+    Parameter::new(QUANTISATION, "quantisation", Accepts::Integer),
+    Parameter::new(KERNEL_HEIGHT, "kernel height", Accepts::AtLeast(1)).when(has_weights),
+    Parameter::new(PADDING_VALUE, "value of the padding", Accepts::Float),
+    Parameter::new(DYNAMIC, "word that the weights are an input", Accepts::Flag),
+];
+
+/// Whether the weights are the layer's own.
+fn has_weights(parameters: &Parameters) -> bool {
+    parameters.int(DYNAMIC, 0) == 0
+}
+
+fn blobs(parameters: &Parameters) -> Blobs {
+    contraction::blobs(parameters, has_weights(parameters))
+}
+
+fn shares_its_weights(layer: &Layer) -> Result<(), Diagnostic> {
+    contraction::shares_its_weights(layer, has_weights(&layer.parameters))
+}
+
+fn shares_its_outputs(layer: &Layer) -> Result<(), Diagnostic> {
+    contraction::shares_its_outputs(layer, has_weights(&layer.parameters))
 }
 
 /// Quantised layers change the numbers, so they are never taken for others.
-pub(super) fn refuse_int8(layer: &Layer) -> Result<(), Diagnostic> {
-    if layer.parameters.int(8, 0) == 0 {
+pub(super) fn is_not_quantised(layer: &Layer) -> Result<(), Diagnostic> {
+    if layer.parameters.int(QUANTISATION, 0) == 0 {
         return Ok(());
     }
-    Err(Diagnostic::error(format!("int8 {} is not supported yet", layer.kind))
-        .code(Code::Unsupported)
-        .at(layer.location.clone())
-        .layer(&layer.name)
-        .hint("give the model before quantisation (before ncnn2int8)"))
+    let problem = layer.error_in(QUANTISATION, format!("int8 {} is not supported yet", layer.kind));
+    Err(problem.code(Code::Unsupported).hint("give the model before quantisation (before ncnn2int8)"))
+}
+
+pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
+    if !has_weights(&layer.parameters) {
+        return Ok(Vec::new());
+    }
+    weights_and_bias(layer, reader, WEIGHTS, BIASED)
 }
 
 pub(super) fn plain(l: &mut Lowering) -> Result<(), Diagnostic> {
@@ -52,7 +98,7 @@ pub(super) fn plain(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 pub(super) fn grouped(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let groups = i64::from(l.layer.parameters.int(7, 1));
+    let groups = i64::from(l.layer.parameters.int(GROUPS, 1));
     convolution(l, groups)
 }
 
@@ -63,38 +109,32 @@ struct Kernel {
 }
 
 fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
-    refuse_int8(l.layer)?;
     let parameters = &l.layer.parameters;
-    let dynamic = parameters.int(19, 0) != 0;
-    let biased = parameters.int(5, 0) != 0;
-    let inputs = if dynamic { 2 + usize::from(biased) } else { 1 };
-    l.expect_blobs(inputs, inputs, 1)?;
+    let dynamic = !has_weights(parameters);
+    let biased = parameters.int(BIASED, 0) != 0;
     let input = l.fixed_input(0)?;
-    let one_by_one = parameters.int(1, 0) == 1 && parameters.int(11, 1) == 1;
+    let one_by_one = parameters.int(KERNEL_WIDTH, 0) == 1 && parameters.int(KERNEL_HEIGHT, 1) == 1;
     if input.shape.len() == 1 && one_by_one && !dynamic && l.layer.kind == "Convolution" {
         return inner_product::of_vector(l, &input, biased);
     }
     let input = window::image(l, &input)?;
     let channels = input.shape[0] as i64;
     check_division(l, channels, "input channels", groups)?;
-    let activation = Activation::of(l)?;
+    let activation = Activation::of(l.layer);
     let (kernel, windows) = if dynamic {
         let blob = l.fixed_input(1)?;
-        let [outputs, per_group, height, width] = blob.shape[..] else {
-            return Err(l.error(format!("the weight blob must have 4 dimensions, not {}", blob.shape.len())));
-        };
+        let [outputs, per_group, height, width] = contraction::weight_blob(l, &blob)?;
         let windows = on_image(l, &input, Some((height as i64, width as i64)))?;
-        check_groups(l, outputs as i64, groups)?;
+        check_division(l, outputs as i64, "outputs", groups)?;
         if per_group as i64 != channels / groups {
             let message = format!("the weight blob is for {per_group} channels in a group, the input has {channels}");
-            return Err(l.error(message));
+            return Err(l.error(message).hint("it is (outputs, inputs in a group, kernel height, kernel width)"));
         }
         let weight = in_groups(&blob, groups);
         (Kernel { weight, bias: dynamic_bias(l, biased, groups, outputs)? }, windows)
     } else {
         let windows = on_image(l, &input, None)?;
-        let outputs = i64::from(l.layer.parameters.int(0, 0));
-        check_groups(l, outputs, groups)?;
+        let outputs = i64::from(l.layer.parameters.int(OUTPUTS, 0));
         let [height, width] = windows.map(|window| window.kernel as i64);
         let weight = l.weight(0, "weight", &[outputs, channels / groups, height, width])?;
         let bias = if biased { Some(l.weight(1, "bias", &[outputs])?) } else { None };
@@ -104,24 +144,17 @@ fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
 }
 
 fn on_image(l: &Lowering, input: &View, kernel: Option<(i64, i64)>) -> Result<[Window; 2], Diagnostic> {
-    let [height, width] = window::of_convolution(l, kernel);
+    let [height, width] = window::of_convolution(&l.layer.parameters, kernel);
     Ok([height.along_height(l).on(l, "height", input.shape[1])?, width.on(l, "width", input.shape[2])?])
-}
-
-/// Refuses a number of outputs that isn't positive or can't be divided into groups.
-pub(super) fn check_groups(l: &Lowering, outputs: i64, groups: i64) -> Result<(), Diagnostic> {
-    if outputs < 1 {
-        return Err(l.error(format!("the number of outputs is {outputs}, but must be at least 1")));
-    }
-    check_division(l, outputs, "outputs", groups)
 }
 
 /// Refuses a number of channels that groups can't share evenly.
 pub(super) fn check_division(l: &Lowering, channels: i64, what: &str, groups: i64) -> Result<(), Diagnostic> {
-    if groups < 1 || channels % groups != 0 {
-        return Err(l.error(format!("{channels} {what} can't be divided into {groups} groups")));
+    if channels % groups == 0 {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("{channels} {what} can't be divided into {groups} groups");
+    Err(l.error_in(GROUPS, message).hint(format!("parameter {GROUPS} must divide {channels}")))
 }
 
 /// The bias from the third input, as `[groups, outputs per group]`.
@@ -136,7 +169,8 @@ pub(super) fn dynamic_bias(
     }
     let blob = l.fixed_input(2)?;
     if blob.elements() != outputs {
-        return Err(l.error(format!("the bias blob has {} elements for {outputs} outputs", blob.elements())));
+        let message = format!("the bias blob has {} elements for {outputs} outputs", blob.elements());
+        return Err(l.error(message).hint("the third input is the bias, one element for each output"));
     }
     Ok(Some(in_groups(&blob.reshaped(&[outputs]), groups)))
 }
@@ -166,7 +200,7 @@ fn add_nest(
     let contraction = Contraction {
         parallel: vec![axis("g", groups), axis("oc", outputs), axis("y", shape[1]), axis("x", shape[2])],
         reduction: vec![axis("ic", inputs), axis("ky", rows.kernel), axis("kx", columns.kernel)],
-        left: if padded { left.or(l.layer.parameters.float(18, 0.0)) } else { left },
+        left: if padded { left.or(l.layer.parameters.float(PADDING_VALUE, 0.0)) } else { left },
         right: kernel.weight.at(weight),
         bias: kernel.bias.map(|bias| bias.at(vec![Index::axis(G), Index::axis(OC)])),
         activation,

@@ -6,6 +6,7 @@ use super::signature::{Accepts, NONE_TO_ONE, ONE_TO_SOME, Parameter, Signature};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Element, Source};
 use crate::ncnn::{Layer, WeightReader, Weights};
+use std::sync::Arc;
 
 const WIDTH: u32 = 0;
 const HEIGHT: u32 = 1;
@@ -98,6 +99,12 @@ pub(super) fn input(l: &mut Lowering) -> Result<(), Diagnostic> {
     if extents.is_empty() {
         let message = format!("the shape of input `{name}` is not known");
         return Err(l.error(message).code(Code::Shape).hint(SHAPE_HINT));
+    }
+    if l.given_shape.as_ref().is_some_and(|shape| *shape == [0]) {
+        // Never fed, as a cache at the first step; nobody is asked for it.
+        let view = l.add(&name, &[0], Element::F32, Source::Constant(Arc::default()));
+        l.set_output(0, view);
+        return Ok(());
     }
     let shape = l.checked_shape(&format!("input `{name}`"), &extents)?;
     let view = l.add(&name, &shape, Element::F32, Source::Input);

@@ -1,33 +1,120 @@
 //! Deconvolution and DeconvolutionDepthWise: the transpose of a convolution.
 //!
-//! Parameters as Convolution, and 18/19: extra elements right and bottom, 20/21: output width and height for padding
-//! -233 and -234, 28: weights from the second input. Weights: (groups, outputs per group, inputs per group, height,
-//! width), then raw bias; a weight blob is (inputs, outputs per group, height, width).
+//! Weights: (groups, outputs per group, inputs per group, height, width), then raw bias; a weight blob is (inputs,
+//! outputs per group, height, width). Sources: `src/layer/deconvolution.cpp`, `deconvolutiondepthwise.cpp`.
 //!
 //! Outputs whose distance is a multiple of the stride see the same taps of the kernel. So each such phase is a
 //! convolution with stride 1 of its own, which writes every stride-th row and column and multiplies by no zeros.
 
 use super::Lowering;
-use super::activation::Activation;
-use super::contraction::{Contraction, weights_and_bias, without_group};
+use super::activation::{self, Activation};
+use super::contraction::{self, BIASED, Contraction, GROUPS, OUTPUTS, WEIGHTS, weights_and_bias, without_group};
 use super::convolution::loops::{G, IC, KX, KY, OC, X, Y};
-use super::convolution::{check_division, check_groups, dynamic_bias, in_groups, refuse_int8};
+use super::convolution::{check_division, dynamic_bias, in_groups};
 use super::lowering::axis;
-use super::window::{self, Padding, Shape};
-use crate::diagnostic::Diagnostic;
+use super::signature::{Accepts, Blobs, Parameter, Signature, joined};
+use super::window::{self, KERNEL_HEIGHT, KERNEL_WIDTH, Padding, SAME_LOWER, SAME_UPPER, Shape};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::Expression;
 use crate::graph::{Index, Nest, View};
-use crate::ncnn::{Layer, WeightReader, Weights};
+use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
 
 /// Most phases of a layer. The largest stride in use is 32 in both directions (FCN-32s).
 const MOST_PHASES: usize = 4096;
 
+const EXTRA_RIGHT: u32 = 18;
+const EXTRA_BOTTOM: u32 = 19;
+const OUTPUT_WIDTH: u32 = 20;
+const OUTPUT_HEIGHT: u32 = 21;
+const DYNAMIC: u32 = 28;
+
+pub(super) const SIGNATURE: Signature =
+    Signature::new(blobs, &PARAMETERS).rules(&[cuts_sensibly, activation::has_its_numbers, shares_its_weights]);
+
+pub(super) const SIGNATURE_IN_GROUPS: Signature = Signature::new(blobs, &PARAMETERS_IN_GROUPS).rules(&[
+    cuts_sensibly,
+    activation::has_its_numbers,
+    shares_its_weights,
+    shares_its_outputs,
+]);
+
+const PARAMETERS: [Parameter; 20] = joined(&[OWN, window::OF_CONVOLUTION, activation::PARAMETERS]);
+const PARAMETERS_IN_GROUPS: [Parameter; 21] = joined(&[&PARAMETERS, &[contraction::IN_GROUPS]]);
+
+const OWN: &[Parameter] = &[
+    Parameter::new(OUTPUTS, "number of outputs", Accepts::AtLeast(1)).required().when(has_weights),
+    Parameter::new(KERNEL_WIDTH, "kernel width", Accepts::AtLeast(1)).required().when(has_weights),
+    Parameter::new(BIASED, "word that there is a bias", Accepts::Flag),
+    Parameter::new(WEIGHTS, "number of weights", Accepts::AtLeast(1)).required().when(has_weights),
+    Parameter::new(KERNEL_HEIGHT, "kernel height", Accepts::AtLeast(1)).when(has_weights),
+    Parameter::new(EXTRA_RIGHT, "output padding right", Accepts::AtLeast(0)),
+    Parameter::new(EXTRA_BOTTOM, "output padding bottom", Accepts::AtLeast(0)),
+    Parameter::new(OUTPUT_WIDTH, "output width", Accepts::Integer),
+    Parameter::new(OUTPUT_HEIGHT, "output height", Accepts::Integer),
+    Parameter::new(DYNAMIC, "word that the weights are an input", Accepts::Flag),
+];
+
+/// Whether the weights are the layer's own.
+fn has_weights(parameters: &Parameters) -> bool {
+    parameters.int(DYNAMIC, 0) == 0
+}
+
+fn blobs(parameters: &Parameters) -> Blobs {
+    contraction::blobs(parameters, has_weights(parameters))
+}
+
+fn shares_its_weights(layer: &Layer) -> Result<(), Diagnostic> {
+    contraction::shares_its_weights(layer, has_weights(&layer.parameters))
+}
+
+fn shares_its_outputs(layer: &Layer) -> Result<(), Diagnostic> {
+    contraction::shares_its_outputs(layer, has_weights(&layer.parameters))
+}
+
+/// What is cut off the outputs.
+enum Cut {
+    /// So many rows and columns: left, right, top and bottom.
+    Sides([i64; 4]),
+    /// All but so many in the middle, width and height; the odd one is cut off behind, or before.
+    AllBut([i64; 2], Padding),
+}
+
+impl Cut {
+    /// By the layer's parameters; nothing where ncnn puts nothing out.
+    fn of(parameters: &Parameters) -> Option<Self> {
+        let sides = window::padding(parameters).map(|(_, value)| value);
+        let width = parameters.int(OUTPUT_WIDTH, 0);
+        let height = parameters.int(OUTPUT_HEIGHT, width);
+        if sides.iter().any(|side| *side > 0) || width <= 0 || height <= 0 {
+            return Some(Self::Sides(sides.map(|side| i64::from(side.max(0)))));
+        }
+        let wanted = [width, height].map(i64::from);
+        match sides {
+            _ if sides.contains(&SAME_UPPER) => Some(Self::AllBut(wanted, Padding::SameUpper)),
+            _ if sides.contains(&SAME_LOWER) => Some(Self::AllBut(wanted, Padding::SameLower)),
+            _ => None,
+        }
+    }
+}
+
+/// Judges the padding, which is cut off.
+fn cuts_sensibly(layer: &Layer) -> Result<(), Diagnostic> {
+    match Cut::of(&layer.parameters) {
+        Some(Cut::AllBut(..)) => Ok(()),
+        Some(Cut::Sides(_)) => window::pads_sensibly(layer),
+        None => {
+            let hint = "say what to cut off: with 4=-233 the odd one behind, with 4=-234 the odd one before; or leave out \
+                        the output's size";
+            Err(layer.error_in(OUTPUT_WIDTH, "an output size without padding, of which ncnn makes nothing").hint(hint))
+        }
+    }
+}
+
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    refuse_int8(layer)?;
-    if layer.parameters.int(28, 0) != 0 {
+    if !has_weights(&layer.parameters) {
         return Ok(Vec::new());
     }
-    weights_and_bias(layer, reader, 6, 5)
+    weights_and_bias(layer, reader, WEIGHTS, BIASED)
 }
 
 pub(super) fn plain(l: &mut Lowering) -> Result<(), Diagnostic> {
@@ -35,7 +122,7 @@ pub(super) fn plain(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 pub(super) fn grouped(l: &mut Lowering) -> Result<(), Diagnostic> {
-    let groups = i64::from(l.layer.parameters.int(7, 1));
+    let groups = i64::from(l.layer.parameters.int(GROUPS, 1));
     deconvolution(l, groups)
 }
 
@@ -71,33 +158,26 @@ struct Phase {
 }
 
 fn deconvolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
-    refuse_int8(l.layer)?;
-    let dynamic = l.layer.parameters.int(28, 0) != 0;
-    let biased = l.layer.parameters.int(5, 0) != 0;
-    let inputs = if dynamic { 2 + usize::from(biased) } else { 1 };
-    l.expect_blobs(inputs, inputs, 1)?;
+    let parameters = &l.layer.parameters;
+    let dynamic = !has_weights(parameters);
+    let biased = parameters.int(BIASED, 0) != 0;
     let input = window::image(l, &l.fixed_input(0)?)?;
     let channels = input.shape[0] as i64;
     check_division(l, channels, "input channels", groups)?;
-    let activation = Activation::of(l)?;
+    let activation = Activation::of(l.layer);
     let (shapes, weight, bias) = if dynamic {
         let blob = l.fixed_input(1)?;
-        let [blob_inputs, per_group, height, width] = blob.shape[..] else {
-            return Err(l.error(format!("the weight blob must have 4 dimensions, not {}", blob.shape.len())));
-        };
+        let [blob_inputs, per_group, height, width] = contraction::weight_blob(l, &blob)?;
         if blob_inputs as i64 != channels {
-            return Err(l.error(format!("the weight blob is for {blob_inputs} channels, the input has {channels}")));
+            let message = format!("the weight blob is for {blob_inputs} channels, the input has {channels}");
+            return Err(l.error(message).hint("it is (inputs, outputs in a group, kernel height, kernel width)"));
         }
         let weight = in_groups(&blob, groups);
         let bias = dynamic_bias(l, biased, groups, per_group * groups as usize)?;
-        (window::of_convolution(l, Some((height as i64, width as i64))), weight, bias)
+        (window::of_convolution(parameters, Some((height as i64, width as i64))), weight, bias)
     } else {
-        let shapes = window::of_convolution(l, None);
-        let outputs = i64::from(l.layer.parameters.int(0, 0));
-        check_groups(l, outputs, groups)?;
-        // Before the kernel has been found positive, its extents may not size anything.
-        shapes[0].extent(l, "height")?;
-        shapes[1].extent(l, "width")?;
+        let shapes = window::of_convolution(parameters, None);
+        let outputs = i64::from(parameters.int(OUTPUTS, 0));
         let extents = [outputs, channels / groups, shapes[0].kernel, shapes[1].kernel];
         let weight = in_groups(&l.weight(0, "weight", &extents)?, groups);
         let bias = if biased { Some(in_groups(&l.weight(1, "bias", &[outputs])?, groups)) } else { None };
@@ -111,7 +191,9 @@ fn deconvolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
     let rows = phases(shapes[0], shape[1], top);
     let columns = phases(shapes[1], shape[2], left);
     if rows.len() * columns.len() > MOST_PHASES {
-        return Err(l.error(format!("strides of {} and {} are too large", shapes[0].stride, shapes[1].stride)));
+        let message = format!("strides of {} and {} are too large", shapes[0].stride, shapes[1].stride);
+        let hint = format!("together they may leave out up to {MOST_PHASES} places; resize in two layers");
+        return Err(l.error_in(3, message).code(Code::Size).hint(hint));
     }
     let layout = Layout {
         input: input.reshaped(&[groups, input.shape[0] / groups, input.shape[1], input.shape[2]]),
@@ -131,31 +213,29 @@ fn deconvolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
 
 /// Height and width of the output, each with the number of rows or columns cut off before it.
 fn extents(l: &Lowering, shapes: &[Shape; 2], input: &View) -> Result<[(i64, i64); 2], Diagnostic> {
-    let parameter = |id: u32, default: i64| i64::from(l.layer.parameters.int(id, default as i32));
-    let extra_right = parameter(18, 0);
-    let extra_bottom = parameter(19, extra_right);
-    let wanted_width = parameter(20, 0);
-    let wanted_height = parameter(21, wanted_width);
-    if extra_right < 0 || extra_bottom < 0 {
-        return Err(l.error(format!("the output padding is negative: {extra_bottom} and {extra_right}")));
-    }
-    let one = |side: usize, name: &str, extra: i64, wanted: i64| {
-        let shape = shapes[side];
-        let full = (input.shape[side + 1] as i64 - 1) * shape.stride + shape.extent(l, name)? + extra;
-        let cut = full - wanted;
-        let chosen = wanted_width > 0 && wanted_height > 0;
-        let (before, after) = match shape.padding {
-            Padding::Explicit(before, after) => (before, after),
-            Padding::SameUpper if chosen => (cut / 2, cut - cut / 2),
-            Padding::SameLower if chosen => (cut - cut / 2, cut / 2),
-            Padding::SameUpper | Padding::SameLower => (0, 0),
-        };
-        if before < 0 || after < 0 {
-            return Err(l.error(format!("{before} and {after} elements of the {name} can't be cut off")));
-        }
-        Ok((full - before - after, before))
+    let parameters = &l.layer.parameters;
+    let extra_right = parameters.int(EXTRA_RIGHT, 0);
+    let extra_bottom = parameters.int(EXTRA_BOTTOM, extra_right);
+    let full = |side: usize, extra: i32| {
+        (input.shape[side + 1] as i64 - 1) * shapes[side].stride + shapes[side].extent() + i64::from(extra)
     };
-    Ok([one(0, "height", extra_bottom, wanted_height)?, one(1, "width", extra_right, wanted_width)?])
+    let (height, width) = (full(0, extra_bottom), full(1, extra_right));
+    match Cut::of(parameters) {
+        Some(Cut::AllBut([wanted_width, wanted_height], odd)) => {
+            if wanted_width > width || wanted_height > height {
+                let message =
+                    format!("an output of {wanted_height}x{wanted_width}, but the layer makes only {height}x{width}");
+                let hint = "that size is what is left after cutting; parameters 18 and 19 add elements before it";
+                return Err(l.error_in(OUTPUT_WIDTH, message).hint(hint));
+            }
+            let before = |cut: i64| if odd == Padding::SameUpper { cut / 2 } else { cut - cut / 2 };
+            Ok([(wanted_height, before(height - wanted_height)), (wanted_width, before(width - wanted_width))])
+        }
+        Some(Cut::Sides([left, right, top, bottom])) => {
+            Ok([(height - top - bottom, top), (width - left - right, left)])
+        }
+        None => unreachable!("the signature refuses a size without padding"),
+    }
 }
 
 /// The phases along an axis of `outputs` elements, before which `cut` have been cut off.

@@ -1,7 +1,6 @@
 //! DetectionOutput: the detections of an SSD head.
 //!
-//! 0: classes with the background, -233 in mxnet's layout; 1: overlap, 2: candidates per class, 3: detections, 4: score
-//! threshold, 5-8: variances in mxnet's layout. Inputs: offsets `[4 * priors]`, scores `[priors * classes]` or, in mxnet's
+//! Inputs: offsets `[4 * priors]`, scores `[priors * classes]` or, in mxnet's
 //! layout, `[classes, priors]`, and priors `[2, 4 * priors]`, the second row variances, or `[priors, 4]`.
 //! Source: `src/layer/detectionoutput.cpp`.
 //!
@@ -11,18 +10,54 @@
 use super::Lowering;
 use super::detections::{Candidates, map};
 use super::lowering::axis;
+use super::signature::{Accepts, Blobs, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::function::Function;
 use crate::graph::{Detections, Index, View};
+use crate::ncnn::Layer;
+
+const CLASSES: u32 = 0;
+const OVERLAP: u32 = 1;
+const MOST_IN_CLASS: u32 = 2;
+const MOST: u32 = 3;
+const THRESHOLD: u32 = 4;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    |_| Blobs::new(3, 1),
+    &[
+        Parameter::new(CLASSES, "number of classes", Accepts::Integer).required(),
+        Parameter::new(OVERLAP, "overlap from which two boxes are one", Accepts::Float),
+        Parameter::new(MOST_IN_CLASS, "most candidates of a class", Accepts::AtLeast(0)),
+        Parameter::new(MOST, "most detections", Accepts::AtLeast(0)),
+        Parameter::new(THRESHOLD, "least score", Accepts::Float),
+        // In mxnet's layout; else they are an input.
+        Parameter::new(5, "variance across", Accepts::Float),
+        Parameter::new(6, "variance down", Accepts::Float),
+        Parameter::new(7, "variance of the width", Accepts::Float),
+        Parameter::new(8, "variance of the height", Accepts::Float),
+    ],
+)
+.rules(&[has_classes]);
+
+/// Refuses a number of classes beside which the background is alone.
+fn has_classes(layer: &Layer) -> Result<(), Diagnostic> {
+    let classes = layer.parameters.int(CLASSES, 0);
+    if classes >= 2 || classes == MXNET {
+        return Ok(());
+    }
+    let message = format!("the number of classes is {classes}, but must be at least 2");
+    let hint =
+        format!("the background is one of them; {MXNET} stands for mxnet's layout, which says how many there are");
+    Err(layer.error_in(CLASSES, message).hint(hint))
+}
 
 /// Stands for "in mxnet's layout" where the number of classes is wanted.
 const MXNET: i32 = -233;
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(3, 3, 1)?;
     let [offsets, scores, priors] = [l.fixed_input(0)?, l.fixed_input(1)?, l.fixed_input(2)?];
-    let classes = l.layer.parameters.int(0, 0);
+    let classes = l.layer.parameters.int(CLASSES, 0);
     let mxnet = classes == MXNET;
     let (count, classes) = if mxnet {
         (priors.shape[0], scores.shape[0])
@@ -30,14 +65,16 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         (priors.shape[priors.shape.len() - 1] / 4, usize::try_from(classes).unwrap_or(0))
     };
     if classes < 2 || count == 0 {
-        return Err(l.error(format!("{count} priors and {classes} classes; one prior and two classes are the least")));
+        let message = format!("{count} priors and {classes} classes; one prior and two classes are the least");
+        return Err(l.error(message).hint("the inputs are offsets, scores and priors, in this order"));
     }
     let sizes =
         [("offsets", &offsets, 4), ("scores", &scores, classes), ("priors", &priors, if mxnet { 4 } else { 8 })];
     for (what, view, each) in sizes {
         if Some(view.elements()) != count.checked_mul(each) {
             let have = view.elements();
-            return Err(l.error(format!("{have} {what} for {count} priors, but {each} are needed for each")));
+            let message = format!("{have} {what} for {count} priors, but {each} are needed for each");
+            return Err(l.error(message).hint("the inputs are offsets, scores and priors, in this order"));
         }
     }
     let groups = classes - 1;
@@ -60,21 +97,20 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let kind = Detections {
         groups,
         candidates: count,
-        threshold: l.layer.parameters.float(4, 0.5),
+        threshold: l.layer.parameters.float(THRESHOLD, 0.5),
         inclusive: false,
-        overlap: l.layer.parameters.float(1, 0.05),
+        overlap: l.layer.parameters.float(OVERLAP, 0.05),
         by_product: false,
-        most_in_group: limit(l, 2, 300)?,
-        most: limit(l, 3, 100)?,
+        most_in_group: limit(l, MOST_IN_CLASS, 300),
+        most: limit(l, MOST, 100),
     };
     candidates.choose(l, &labels, kind);
     Ok(())
 }
 
 /// A number of candidates or detections.
-fn limit(l: &Lowering, id: u32, default: i32) -> Result<usize, Diagnostic> {
-    let limit = l.layer.parameters.int(id, default);
-    usize::try_from(limit).map_err(|_| l.error(format!("parameter {id} is the most there can be, but it is {limit}")))
+fn limit(l: &Lowering, id: u32, default: u16) -> usize {
+    usize::try_from(l.layer.parameters.int(id, i32::from(default))).unwrap_or(0)
 }
 
 /// Adds the boxes: priors moved and scaled by the offsets.

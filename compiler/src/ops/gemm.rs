@@ -1,50 +1,119 @@
 //! Gemm: `alpha * (A * B + beta * C)`.
 //!
-//! 0: alpha, 1: beta, 2/3: A and B are stored transposed, 4/5/6: A, B and C are constants, 7/8/9: rows, columns and inner
-//! extent of constants, 10: how a constant C spreads, 11: the output gets an axis of 1 in the middle, 14: it is
-//! transposed, 18: quantisation. Weights: the constants, all tagged. Source: `src/layer/gemm.cpp`.
+//! Weights: those of the operands that are constants, all tagged. Source: `src/layer/gemm.cpp`.
 
 use super::Lowering;
 use super::contraction::sum_of_products;
 use super::lowering::axis;
+use super::shape::text;
+use super::signature::{Accepts, Blobs, Parameter, Signature};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{Expression, NodeId};
 use crate::graph::{Access, Index, Nest, View};
-use crate::ncnn::{Layer, WeightReader, Weights};
+use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
+
+const ALPHA: u32 = 0;
+const BETA: u32 = 1;
+const TRANSPOSED_A: u32 = 2;
+const TRANSPOSED_B: u32 = 3;
+const CONSTANT_A: u32 = 4;
+const CONSTANT_B: u32 = 5;
+const CONSTANT_C: u32 = 6;
+const ROWS: u32 = 7;
+const COLUMNS: u32 = 8;
+const INNER: u32 = 9;
+const SPREAD: u32 = 10;
+const MIDDLE_AXIS: u32 = 11;
+const TRANSPOSED_OUTPUT: u32 = 14;
+pub(super) const QUANTISATION: u32 = 18;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    blobs,
+    &[
+        Parameter::new(ALPHA, "alpha", Accepts::Float),
+        Parameter::new(BETA, "beta", Accepts::Float),
+        Parameter::new(TRANSPOSED_A, "word that A is stored transposed", Accepts::Flag),
+        Parameter::new(TRANSPOSED_B, "word that B is stored transposed", Accepts::Flag),
+        Parameter::new(CONSTANT_A, "kind of A", OPERAND),
+        Parameter::new(CONSTANT_B, "kind of B", OPERAND),
+        Parameter::new(CONSTANT_C, "kind of C", OPERAND),
+        Parameter::new(ROWS, "number of rows of A", Accepts::AtLeast(1)).required().when(|p| {
+            is_constant(p, CONSTANT_A) || spread_of_constant(p).is_some_and(|spread| [1, 2, 3].contains(&spread))
+        }),
+        Parameter::new(COLUMNS, "number of columns of B", Accepts::AtLeast(1)).required().when(|p| {
+            is_constant(p, CONSTANT_B) || spread_of_constant(p).is_some_and(|spread| [3, 4].contains(&spread))
+        }),
+        Parameter::new(INNER, "number of columns of A", Accepts::AtLeast(1))
+            .required()
+            .when(|p| is_constant(p, CONSTANT_A) || is_constant(p, CONSTANT_B)),
+        Parameter::new(SPREAD, "broadcast of C", Accepts::OneOf(SPREADS)).when(|p| is_constant(p, CONSTANT_C)),
+        Parameter::new(MIDDLE_AXIS, "word that the output has an axis of 1 in the middle", Accepts::Flag),
+        // How ncnn stores the output, and divides the work: that says nothing here.
+        Parameter::new(12, "packing of the output", Accepts::Integer),
+        Parameter::new(13, "type of the output", Accepts::Integer),
+        Parameter::new(TRANSPOSED_OUTPUT, "word that the output is transposed", Accepts::Flag),
+        Parameter::new(QUANTISATION, "quantisation", Accepts::Integer),
+        Parameter::new(20, "rows of a tile", Accepts::Integer),
+        Parameter::new(21, "columns of a tile", Accepts::Integer),
+        Parameter::new(22, "depth of a tile", Accepts::Integer),
+    ],
+)
+.rules(&[is_not_quantised]);
+
+const OPERAND: Accepts = Accepts::OneOf(&[(0, "an input"), (1, "a constant")]);
+
+const SPREADS: &[(i32, &str)] = &[
+    (-1, "there is no C"),
+    (0, "one number"),
+    (1, "a vector along the rows"),
+    (2, "a column"),
+    (3, "a whole matrix"),
+    (4, "a row"),
+];
+
+fn is_constant(parameters: &Parameters, operand: u32) -> bool {
+    parameters.int(operand, 0) == 1
+}
+
+/// The way in which C spreads, if it is a constant.
+fn spread_of_constant(parameters: &Parameters) -> Option<i32> {
+    is_constant(parameters, CONSTANT_C).then(|| parameters.int(SPREAD, 0))
+}
+
+fn blobs(parameters: &Parameters) -> Blobs {
+    let inputs = |operands: &[u32]| operands.iter().filter(|operand| !is_constant(parameters, **operand)).count();
+    Blobs::between(inputs(&[CONSTANT_A, CONSTANT_B]), inputs(&[CONSTANT_A, CONSTANT_B, CONSTANT_C]), 1)
+}
 
 const M: usize = 0;
 const N: usize = 1;
 const K: usize = 2;
 
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    refuse_quantised(layer)?;
-    let int = |id| layer.parameters.int(id, 0);
-    let (m, n, k) = (int(7), int(8), int(9));
+    let parameters = &layer.parameters;
+    let [m, n, k] = [ROWS, COLUMNS, INNER].map(|id| parameters.int(id, 0));
     let mut weights = Vec::new();
-    if int(4) == 1 {
+    if is_constant(parameters, CONSTANT_A) {
         weights.push(reader.tagged(reader.count(&[m, k])?)?);
     }
-    if int(5) == 1 {
+    if is_constant(parameters, CONSTANT_B) {
         weights.push(reader.tagged(reader.count(&[k, n])?)?);
     }
-    if let (1, Some(extents)) = (int(6), constant_c(int(10), m, n)) {
+    if let Some(extents) = spread_of_constant(parameters).and_then(|spread| constant_c(spread, m, n)) {
         weights.push(reader.tagged(reader.count(&extents)?)?);
     }
     Ok(weights)
 }
 
 /// Quantised layers change the numbers, so they are never taken for others.
-pub(super) fn refuse_quantised(layer: &Layer) -> Result<(), Diagnostic> {
-    let term = layer.parameters.int(18, 0);
+pub(super) fn is_not_quantised(layer: &Layer) -> Result<(), Diagnostic> {
+    let term = layer.parameters.int(QUANTISATION, 0);
     if term == 0 {
         return Ok(());
     }
     let what = if term >= 400 { "block-quantised" } else { "int8" };
-    Err(Diagnostic::error(format!("{what} {} (18={term}) is not supported yet", layer.kind))
-        .code(Code::Unsupported)
-        .at(layer.location.clone())
-        .layer(&layer.name)
-        .hint("give the model before quantisation"))
+    let problem = layer.error_in(QUANTISATION, format!("{what} {} is not supported yet", layer.kind));
+    Err(problem.code(Code::Unsupported).hint("give the model before quantisation"))
 }
 
 /// Rows and columns of a constant C that spreads in way `kind` (-1: there is none).
@@ -59,15 +128,10 @@ fn constant_c(kind: i32, m: i32, n: i32) -> Option<[i32; 2]> {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    refuse_quantised(l.layer)?;
-    let int = |id| l.layer.parameters.int(id, 0);
-    let (m, n, k) = (i64::from(int(7)), i64::from(int(8)), i64::from(int(9)));
-    let (transposed_a, transposed_b) = (int(2) != 0, int(3) != 0);
-    let (constant_a, constant_b) = (int(4) == 1, int(5) == 1);
-    let (broadcast, has_constant_c) = (int(10), int(6) == 1);
-    if has_constant_c && !(-1..=4).contains(&broadcast) {
-        return Err(l.error(format!("a constant C can't spread in way {broadcast}")).hint("10 is -1 to 4"));
-    }
+    let parameters = &l.layer.parameters;
+    let [m, n, k] = [ROWS, COLUMNS, INNER].map(|id| i64::from(parameters.int(id, 0)));
+    let [transposed_a, transposed_b] = [TRANSPOSED_A, TRANSPOSED_B].map(|id| parameters.int(id, 0) != 0);
+    let [constant_a, constant_b] = [CONSTANT_A, CONSTANT_B].map(|id| is_constant(parameters, id));
     let mut arrays = 0..;
     let mut blobs = 0..;
     let mut operand = |l: &mut Lowering, constant: bool, what: &str, extents: [i64; 2]| match constant {
@@ -79,25 +143,23 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let (a_m, a_k) = if transposed_a { (a.shape[1], a.shape[0]) } else { (a.shape[0], a.shape[1]) };
     let (b_k, b_n) = if transposed_b { (b.shape[1], b.shape[0]) } else { (b.shape[0], b.shape[1]) };
     if a_k != b_k {
-        return Err(l.error(format!("a {a_m}x{a_k} matrix can't be multiplied by a {b_k}x{b_n} matrix")));
+        let message = format!("a {a_m}x{a_k} matrix can't be multiplied by a {b_k}x{b_n} matrix");
+        return Err(l.error(message).hint("A needs as many columns as B has rows; parameters 2 and 3 transpose them"));
     }
     let (next_array, next_blob) = (arrays.start, blobs.start);
-    let c = if has_constant_c {
-        match constant_c(broadcast, m as i32, n as i32) {
-            Some(extents) => Some(l.weight(next_array, "C", &extents.map(i64::from))?),
-            None => None,
-        }
+    let c = if let Some(spread) = spread_of_constant(parameters) {
+        let extents = constant_c(spread, m as i32, n as i32);
+        extents.map(|extents| l.weight(next_array, "C", &extents.map(i64::from))).transpose()?
     } else if next_blob < l.inputs.len() {
         Some(dynamic_c(l, &l.fixed_input(next_blob)?, a_m, b_n)?)
     } else {
         None
     };
-    let used = next_blob + usize::from(!has_constant_c && c.is_some());
-    l.expect_blobs(used, used, 1)?;
     if let Some(c) = &c
         && !(fits(c.shape[0], a_m) && fits(c.shape[1], b_n))
     {
-        return Err(l.error(format!("C of {}x{} doesn't fit a product of {a_m}x{b_n}", c.shape[0], c.shape[1])));
+        let message = format!("C of {} doesn't fit a product of {a_m}x{b_n}", text(&c.shape));
+        return Err(l.error(message).hint("it may have one row or as many as A, one column or as many as B"));
     }
     let read_a =
         a.at(if transposed_a { vec![Index::axis(K), Index::axis(M)] } else { vec![Index::axis(M), Index::axis(K)] });
@@ -111,12 +173,16 @@ fn fits(extent: usize, wanted: usize) -> bool {
     extent == 1 || extent == wanted
 }
 
-/// A value as a matrix: two axes, or three with the middle one of extent 1.
+/// A value as a matrix: two axes, or three with the middle one of extent 1; a vector is a row.
 fn matrix(l: &Lowering, view: &View) -> Result<View, Diagnostic> {
     match view.shape[..] {
         [_, _] => Ok(view.clone()),
+        [columns] => Ok(view.reshaped(&[1, columns])),
         [rows, 1, columns] => Ok(view.reshaped(&[rows, columns])),
-        _ => Err(l.error(format!("an operand of {:?} is not a matrix", view.shape))),
+        _ => {
+            let problem = l.error(format!("an operand of {} is not a matrix", text(&view.shape)));
+            Err(problem.hint("a Reshape layer before it can give it two axes"))
+        }
     }
 }
 
@@ -131,11 +197,11 @@ fn dynamic_c(l: &Lowering, view: &View, m: usize, n: usize) -> Result<View, Diag
 
 fn add_nest(l: &mut Lowering, extents: [usize; 3], a: Access, b: Access, c: Option<View>) -> Result<(), Diagnostic> {
     let [m, n, k] = extents;
-    let (alpha, beta) = (l.layer.parameters.float(0, 1.0), l.layer.parameters.float(1, 1.0));
-    let transposed = l.layer.parameters.int(14, 0) != 0;
+    let (alpha, beta) = (l.layer.parameters.float(ALPHA, 1.0), l.layer.parameters.float(BETA, 1.0));
+    let transposed = l.layer.parameters.int(TRANSPOSED_OUTPUT, 0) != 0;
     let [rows, columns] = if transposed { [n, m] } else { [m, n] };
     let matrix = l.shape(&[rows as i64, columns as i64])?;
-    let shape = if l.layer.parameters.int(11, 0) != 0 { vec![rows, 1, columns] } else { matrix };
+    let shape = if l.layer.parameters.int(MIDDLE_AXIS, 0) != 0 { vec![rows, 1, columns] } else { matrix };
     let output = l.output(0, &shape);
     let mut reads = vec![a, b];
     let start = match c {

@@ -1,33 +1,53 @@
 //! InnerProduct: every output a weighted sum of all inputs, or of all inputs of its row.
 //!
-//! 0: outputs, 1: bias, 2: number of weights, 8: int8, 9/10: activation. Weights: (outputs, inputs), then raw bias.
-//! Source: `src/layer/innerproduct.cpp`.
+//! Weights: (outputs, inputs), then raw bias. Source: `src/layer/innerproduct.cpp`.
 
 use super::Lowering;
-use super::activation::Activation;
-use super::contraction::{Contraction, weights_and_bias};
-use super::convolution::refuse_int8;
+use super::activation::{self, Activation};
+use super::contraction::{Contraction, OUTPUTS, weights_and_bias};
+use super::convolution::{QUANTISATION, is_not_quantised};
 use super::lowering::axis;
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature, joined};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Index, View};
 use crate::ncnn::{Layer, WeightReader, Weights};
 
+const BIASED: u32 = 1;
+const WEIGHTS: u32 = 2;
+
+pub(super) const SIGNATURE: Signature =
+    Signature::new(ONE_TO_ONE, &PARAMETERS).rules(&[is_not_quantised, activation::has_its_numbers, shares_its_weights]);
+
+const PARAMETERS: [Parameter; 6] = joined(&[
+    &[
+        Parameter::new(OUTPUTS, "number of outputs", Accepts::AtLeast(1)).required(),
+        Parameter::new(BIASED, "word that there is a bias", Accepts::Flag),
+        Parameter::new(WEIGHTS, "number of weights", Accepts::AtLeast(1)).required(),
+        Parameter::new(QUANTISATION, "quantisation", Accepts::Integer),
+    ],
+    activation::PARAMETERS,
+]);
+
+/// Refuses a number of weights that isn't the same for every output.
+fn shares_its_weights(layer: &Layer) -> Result<(), Diagnostic> {
+    let [outputs, weights] = [OUTPUTS, WEIGHTS].map(|id| layer.parameters.int(id, 0));
+    if weights % outputs == 0 {
+        return Ok(());
+    }
+    let message = format!("{weights} weights can't be divided among {outputs} outputs");
+    Err(layer.error_in(WEIGHTS, message).hint("the number of weights is outputs x inputs"))
+}
+
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
-    refuse_int8(layer)?;
-    weights_and_bias(layer, reader, 2, 1)
+    weights_and_bias(layer, reader, WEIGHTS, BIASED)
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    refuse_int8(l.layer)?;
-    let input = l.only_input()?;
-    let biased = l.layer.parameters.int(1, 0) != 0;
-    let outputs = i64::from(l.layer.parameters.int(0, 0));
-    let weights = l.layer.weights.first().map_or(0, |weights| weights.len()) as i64;
-    if outputs < 1 || weights % outputs != 0 {
-        return Err(l.error(format!("{weights} weights can't be divided among {outputs} outputs")));
-    }
+    let input = l.fixed_input(0)?;
+    let [outputs, biased, weights] = [OUTPUTS, BIASED, WEIGHTS].map(|id| l.layer.parameters.int(id, 0));
+    let biased = biased != 0;
     match input.shape[..] {
-        [rows, width] if width as i64 == weights / outputs => of_rows(l, &input, rows, biased),
+        [rows, width] if i64::from(weights / outputs) == width as i64 => of_rows(l, &input, rows, biased),
         _ => of_vector(l, &input, biased),
     }
 }
@@ -38,7 +58,7 @@ pub(super) fn of_vector(l: &mut Lowering, input: &View, biased: bool) -> Result<
     const K: usize = 1;
     let (weight, bias, outputs) = operands(l, input.elements(), biased)?;
     let inputs = input.elements();
-    let activation = Activation::of(l)?;
+    let activation = Activation::of(l.layer);
     let output = l.output(0, &[outputs]);
     let contraction = Contraction {
         parallel: vec![axis("n", outputs)],
@@ -59,7 +79,7 @@ fn of_rows(l: &mut Lowering, input: &View, rows: usize, biased: bool) -> Result<
     const K: usize = 2;
     let inputs = input.shape[1];
     let (weight, bias, outputs) = operands(l, inputs, biased)?;
-    let activation = Activation::of(l)?;
+    let activation = Activation::of(l.layer);
     let shape = l.shape(&[rows as i64, outputs as i64])?;
     let output = l.output(0, &shape);
     let contraction = Contraction {
@@ -77,7 +97,7 @@ fn of_rows(l: &mut Lowering, input: &View, rows: usize, biased: bool) -> Result<
 
 /// Weight `[outputs, inputs]`, bias `[outputs]` and the number of outputs.
 fn operands(l: &mut Lowering, inputs: usize, biased: bool) -> Result<(View, Option<View>, usize), Diagnostic> {
-    let outputs = i64::from(l.layer.parameters.int(0, 0));
+    let outputs = i64::from(l.layer.parameters.int(OUTPUTS, 0));
     let weight = l.weight(0, "weight", &[outputs, inputs as i64])?;
     let bias = if biased { Some(l.weight(1, "bias", &[outputs])?) } else { None };
     let outputs = weight.shape[0];

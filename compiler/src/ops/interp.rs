@@ -1,15 +1,66 @@
 //! Interp: an image resized by the nearest element, by linear or by cubic interpolation.
 //!
-//! 0: 1 nearest, 2 linear, 3 cubic; 1, 2: factors of height and width; 3, 4: height and width of the output; 5: 1 when
-//! they are those of the second input; 6: 1 when the corners of both images are the same points; 9: width and height as
-//! size expressions. Positions and coefficients are computed as in ncnn (`src/layer/interp.cpp`), in its precisions.
+//! Positions and coefficients are computed as in ncnn (`src/layer/interp.cpp`), in its precisions. Of a blob of four
+//! dimensions ncnn takes the first plane of each channel for the whole of it, unless it keeps its size.
 
 use super::Lowering;
-use super::shape::{Side, extent, text};
+use super::shape::{Side, extent};
+use super::signature::{Accepts, Blobs, Parameter, Signature};
+use super::size_expression::{self, inputs_read};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
-use crate::graph::{Access, Index, View};
+use crate::graph::{Access, Index, Source, View, axes};
+use crate::ncnn::Parameters;
 use std::sync::Arc;
+
+const METHOD: u32 = 0;
+const HEIGHT_FACTOR: u32 = 1;
+const WIDTH_FACTOR: u32 = 2;
+const HEIGHT: u32 = 3;
+const WIDTH: u32 = 4;
+const AS_REFERENCE: u32 = 5;
+const CORNERS: u32 = 6;
+const SIZES: u32 = 9;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    blobs,
+    &[
+        Parameter::new(METHOD, "method", Accepts::OneOf(METHODS)),
+        Parameter::new(HEIGHT_FACTOR, "factor of the height", Accepts::Float),
+        Parameter::new(WIDTH_FACTOR, "factor of the width", Accepts::Float),
+        Parameter::new(HEIGHT, "output height", Accepts::AtLeast(0)).when(has_given_size),
+        Parameter::new(WIDTH, "output width", Accepts::AtLeast(0)).when(has_given_size),
+        // Only 1 says so.
+        Parameter::new(AS_REFERENCE, "word that the second input has the output's size", Accepts::Integer),
+        Parameter::new(CORNERS, "word that the corners of both images are the same points", Accepts::Flag),
+        Parameter::new(SIZES, "width and height", Accepts::Text),
+    ],
+)
+.rules(&[|layer| size_expression::check(layer, SIZES)]);
+
+const METHODS: &[(i32, &str)] =
+    &[(0, "none, where the size stays as it is"), (1, "nearest"), (2, "linear"), (3, "cubic")];
+
+/// The width and height as size expressions.
+fn expressions(parameters: &Parameters) -> &str {
+    parameters.string(SIZES).unwrap_or_default()
+}
+
+fn is_as_reference(parameters: &Parameters) -> bool {
+    parameters.int(AS_REFERENCE, 0) == 1
+}
+
+/// Whether the size of the output is neither a factor, nor another input's, nor an expression.
+fn has_given_size(parameters: &Parameters) -> bool {
+    let given = [HEIGHT, WIDTH].iter().all(|id| parameters.int(*id, 0) != 0);
+    given && !is_as_reference(parameters) && expressions(parameters).is_empty()
+}
+
+/// As in ncnn, there may be further inputs as soon as there is a second one to be read.
+fn blobs(parameters: &Parameters) -> Blobs {
+    let read = inputs_read(expressions(parameters)).max(if is_as_reference(parameters) { 2 } else { 1 });
+    if read > 1 { Blobs::at_least(read, 1) } else { Blobs::new(1, 1) }
+}
 
 /// How values between elements come about.
 #[derive(Clone, Copy, PartialEq)]
@@ -29,6 +80,14 @@ struct Resize {
     corners: bool,
 }
 
+impl Resize {
+    /// Whether the axis stays as it is. Cubic interpolation moves points when a factor keeps the size by rounding only.
+    fn keeps(&self, method: Option<Method>) -> bool {
+        let moves = method == Some(Method::Cubic) && self.factor.is_some_and(|factor| factor != 1.0);
+        self.from == self.to && !moves
+    }
+}
+
 /// What each element of an output axis is made of: for each tap, where it reads and with which weight.
 struct Taps {
     places: Vec<Arc<[i64]>>,
@@ -36,13 +95,14 @@ struct Taps {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, usize::MAX, 1)?;
     let input = l.fixed_input(0)?;
-    let corners = l.layer.parameters.int(6, 0) != 0;
+    let corners = l.layer.parameters.int(CORNERS, 0) != 0;
     let (height, width) = target(l, &input.shape)?;
     let factor = |id| l.layer.parameters.float(id, 1.0);
-    let vertical = |from| Resize { from, to: height.size, factor: (!height.given).then(|| factor(1)), corners };
-    let horizontal = |from| Resize { from, to: width.size, factor: (!width.given).then(|| factor(2)), corners };
+    let vertical =
+        |from| Resize { from, to: height.size, factor: (!height.given).then(|| factor(HEIGHT_FACTOR)), corners };
+    let horizontal =
+        |from| Resize { from, to: width.size, factor: (!width.given).then(|| factor(WIDTH_FACTOR)), corners };
     match input.shape[..] {
         [channels] => {
             let out_shape = [channels, height.size, width.size];
@@ -52,8 +112,27 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         }
         [_, w] => resize(l, &input, None, horizontal(w)),
         [_, h, w] => resize(l, &input, Some(vertical(h)), horizontal(w)),
-        _ => Err(l.error(format!("Interp takes blobs of one to three dimensions, not {}", text(&input.shape)))),
+        [_, _, h, w] if vertical(h).keeps(method(l)) && horizontal(w).keeps(method(l)) => {
+            l.set_output(0, input);
+            Ok(())
+        }
+        _ => {
+            let planes = first_planes(l, &input);
+            let (h, w) = (planes.shape[1], planes.shape[2]);
+            resize(l, &planes, Some(vertical(h)), horizontal(w))
+        }
     }
+}
+
+/// The first plane of each channel of a blob of four dimensions.
+fn first_planes(l: &mut Lowering, input: &View) -> View {
+    let shape = [input.shape[0], input.shape[2], input.shape[3]];
+    let name = format!("{}.planes", l.layer.name);
+    let element = l.graph.tensor(input.tensor).element;
+    let planes = l.add(&name, &shape, element, Source::Computed);
+    let index = vec![Index::axis(0), Index::constant(0), Index::axis(1), Index::axis(2)];
+    l.copy(axes(&shape), input.at(index), &planes, (0..3).map(Index::axis).collect());
+    planes
 }
 
 /// The size of an output axis, and whether it was given as such and not as a factor.
@@ -66,23 +145,23 @@ struct Target {
 /// Height and width of the output.
 fn target(l: &Lowering, shape: &[usize]) -> Result<(Target, Target), Diagnostic> {
     let parameters = &l.layer.parameters;
-    let (given_height, given_width) = (parameters.int(3, 0), parameters.int(4, 0));
+    let (given_height, given_width) = (parameters.int(HEIGHT, 0), parameters.int(WIDTH, 0));
     // A vector is a column of images of one pixel.
     let size = |side| if shape.len() == 1 { 1 } else { extent(shape, side) };
     let scaled = |size: usize, id| (size as f32 * parameters.float(id, 1.0)) as i64;
-    let (height, width, given) = match l.sizes(9)?.as_deref() {
+    let (height, width, given) = match l.sizes(SIZES)?.as_deref() {
         Some([width]) => (extent(shape, Side::Height) as i64, i64::from(*width), true),
         Some([width, height]) => (i64::from(*height), i64::from(*width), true),
         Some(sizes) => {
             let hint = "parameter 9 is the width and the height";
-            return Err(l.error(format!("{} sizes for an image", sizes.len())).hint(hint));
+            return Err(l.error_in(SIZES, format!("{} sizes for an image", sizes.len())).hint(hint));
         }
-        None if parameters.int(5, 0) == 1 => {
+        None if is_as_reference(parameters) => {
             let reference = l.fixed_input(1)?.shape;
             (extent(&reference, Side::Height) as i64, extent(&reference, Side::Width) as i64, true)
         }
         None if given_height == 0 || given_width == 0 => {
-            (scaled(size(Side::Height), 1), scaled(size(Side::Width), 2), false)
+            (scaled(size(Side::Height), HEIGHT_FACTOR), scaled(size(Side::Width), WIDTH_FACTOR), false)
         }
         None => (i64::from(given_height), i64::from(given_width), true),
     };
@@ -92,26 +171,31 @@ fn target(l: &Lowering, shape: &[usize]) -> Result<(Target, Target), Diagnostic>
     let shape = l.shape(&[channels, height, width])?;
     l.tabulated(&shape[1..])?;
     let target = |size: i64, id| Target { size: size as usize, given: given || parameters.int(id, 0) != 0 };
-    Ok((target(height, 3), target(width, 4)))
+    Ok((target(height, HEIGHT), target(width, WIDTH)))
+}
+
+/// How the layer interpolates, if it does.
+fn method(l: &Lowering) -> Option<Method> {
+    match l.layer.parameters.int(METHOD, 0) {
+        1 => Some(Method::Nearest),
+        2 => Some(Method::Linear),
+        3 => Some(Method::Cubic),
+        _ => None,
+    }
 }
 
 /// Resizes the last axis and, where wanted, the one before.
 fn resize(l: &mut Lowering, input: &View, rows: Option<Resize>, columns: Resize) -> Result<(), Diagnostic> {
-    let keeps = |axis: &Resize| axis.from == axis.to;
-    let number = l.layer.parameters.int(0, 0);
-    let method = match number {
-        1 => Method::Nearest,
-        2 => Method::Linear,
-        3 => Method::Cubic,
-        other => return Err(l.error(format!("there is no method {other}")).hint("1 nearest, 2 linear, 3 cubic")),
-    };
-    // Cubic interpolation moves points when a factor keeps the size by rounding only.
-    let moves = |axis: &Resize| method == Method::Cubic && axis.factor.is_some_and(|factor| factor != 1.0);
+    let method = method(l);
     let axes: Vec<Resize> = rows.into_iter().chain([columns]).collect();
-    if axes.iter().all(|axis| keeps(axis) && !moves(axis)) {
+    if axes.iter().all(|axis| axis.keeps(method)) {
         l.set_output(0, input.clone());
         return Ok(());
     }
+    let Some(method) = method else {
+        let hint = "parameter 0 is 1 for the nearest element, 2 for linear and 3 for cubic interpolation";
+        return Err(l.error_in(METHOD, "the size changes, but no method is given").hint(hint));
+    };
     let x_axis = input.shape.len() - 1;
     let mut extents: Vec<i64> = input.shape.iter().map(|extent| *extent as i64).collect();
     extents[x_axis] = columns.to as i64;

@@ -77,18 +77,6 @@ impl Lowering<'_> {
         Ok(view)
     }
 
-    /// Refuses a layer that hasn't between `fewest` and `most` inputs and exactly `outputs` outputs.
-    pub fn expect_blobs(&self, fewest: usize, most: usize, outputs: usize) -> Result<(), Diagnostic> {
-        let (have, gives) = (self.inputs.len(), self.output_names.len());
-        if (fewest..=most).contains(&have) && gives == outputs {
-            return Ok(());
-        }
-        let wanted = if fewest == most { fewest.to_string() } else { format!("{fewest} to {most}") };
-        let kind = &self.layer.kind;
-        Err(self
-            .error(format!("{kind} takes {wanted} inputs and gives {outputs}, but this one has {have} and {gives}")))
-    }
-
     /// A shape that a tensor can have.
     ///
     /// # Errors
@@ -271,6 +259,11 @@ impl View {
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// Whether it is an input without elements.
+    pub fn is_empty(&self) -> bool {
+        self.shape == [0]
+    }
 }
 
 /// What a layer means.
@@ -303,6 +296,11 @@ pub fn lower_with(
 ) -> Result<Graph, Vec<Diagnostic>> {
     let Layers { mut graph, values, mut problems } = lower_layers(model, shapes, custom);
     let wanted = wanted_blobs(model, extra, &mut problems);
+    let empty = wanted.iter().filter(|id| values[id.0].as_ref().is_some_and(View::is_empty));
+    problems.extend(empty.map(|id| {
+        let message = format!("the output `{}` is an input that is empty", model.blob(*id).name);
+        Diagnostic::error(message).hint("remove the input, or give it a shape without zeros")
+    }));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -351,6 +349,13 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
         let Some(inputs) = layer.inputs.iter().map(|id| values[id.0].clone()).collect::<Option<Vec<_>>>() else {
             continue;
         };
+        let takes_empty = matches!(&meaning, Meaning::Known(operator) if operator.signature.takes_empty);
+        if let Some(at) = inputs.iter().position(View::is_empty).filter(|_| !takes_empty) {
+            let message = format!("input `{}` is empty", model.blob(layer.inputs[at]).name);
+            let hint = "only caches of keys and values can be; give the input a shape without zeros";
+            problems.push(layer.error(message).code(Code::Shape).hint(hint));
+            continue;
+        }
         let output_names: Vec<String> = layer.outputs.iter().map(|id| model.blob(*id).name.clone()).collect();
         let hint = layer.outputs.first().and_then(|id| model.blob(*id).shape_hint.as_ref());
         let given_shape = output_names.first().and_then(|name| shapes.get(name)).or(hint).cloned();

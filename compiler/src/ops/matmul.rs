@@ -1,13 +1,21 @@
 //! MatMul: products of matrices in the last two axes, the axes before them as a batch that broadcasts.
 //!
-//! 0: the last two axes of the second input are exchanged. Source: `src/layer/matmul.cpp`.
+//! Source: `src/layer/matmul.cpp`.
 
 use super::Lowering;
 use super::contraction::sum_of_products;
 use super::lowering::axis;
+use super::signature::{Accepts, Blobs, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Index, Nest};
+
+const TRANSPOSED: u32 = 0;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    |_| Blobs::new(2, 1),
+    &[Parameter::new(TRANSPOSED, "word that the second input's last two axes are exchanged", Accepts::Flag)],
+);
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     const D: usize = 0;
@@ -15,24 +23,26 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     const M: usize = 2;
     const N: usize = 3;
     const K: usize = 4;
-    l.expect_blobs(2, 2, 1)?;
     let (a, b) = (l.fixed_input(0)?, l.fixed_input(1)?);
-    let transposed = l.layer.parameters.int(0, 0) != 0;
+    let transposed = l.layer.parameters.int(TRANSPOSED, 0) != 0;
     let (a_vector, b_vector) = (a.shape.len() == 1, b.shape.len() == 1);
     // A vector is a row on the left and a column on the right; as a column it is its own transpose.
     let transposed = transposed || b_vector;
-    let a_shape = in_four(l, &a.shape)?;
-    let b_shape = in_four(l, &b.shape)?;
+    let a_shape = in_four(&a.shape);
+    let b_shape = in_four(&b.shape);
     let (m, k) = (a_shape[2], a_shape[3]);
     let (b_k, n) = if transposed { (b_shape[3], b_shape[2]) } else { (b_shape[2], b_shape[3]) };
     if k != b_k {
-        return Err(l.error(format!("a {m}x{k} matrix can't be multiplied by a {b_k}x{n} matrix")));
+        let message = format!("a {m}x{k} matrix can't be multiplied by a {b_k}x{n} matrix");
+        let hint = "the first needs as many columns as the second has rows; parameter 0 exchanges the second's axes";
+        return Err(l.error(message).hint(hint));
     }
     let mut batch = [0; 2];
     for (at, extent) in batch.iter_mut().enumerate() {
         let (x, y) = (a_shape[at], b_shape[at]);
         if x != y && x != 1 && y != 1 {
-            return Err(l.error(format!("batches of {x} and {y} matrices don't broadcast")));
+            let message = format!("batches of {x} and {y} matrices don't broadcast");
+            return Err(l.error(message).hint("along each axis there must be equally many, or one"));
         }
         *extent = x.max(y);
     }
@@ -64,9 +74,6 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 /// A shape with axes of extent 1 added before it, up to four.
-fn in_four(l: &Lowering, shape: &[usize]) -> Result<Vec<usize>, Diagnostic> {
-    if shape.len() > 4 {
-        return Err(l.error(format!("{} dimensions are too many", shape.len())));
-    }
-    Ok([vec![1; 4 - shape.len()], shape.to_vec()].concat())
+fn in_four(shape: &[usize]) -> Vec<usize> {
+    [vec![1; 4 - shape.len()], shape.to_vec()].concat()
 }

@@ -92,15 +92,15 @@ pub const OPERATORS: &[Operator] = &[
     line("Cast", &cast::SIGNATURE, no_weights, cast::lower),
     line("Clip", &rectify::CLIP, no_weights, rectify::clip),
     line("Concat", &concat::SIGNATURE, no_weights, concat::lower),
-    line("Convolution", &signature::OPEN, convolution::weights, convolution::plain),
-    line("ConvolutionDepthWise", &signature::OPEN, convolution::weights, convolution::grouped),
+    line("Convolution", &convolution::SIGNATURE, convolution::weights, convolution::plain),
+    line("ConvolutionDepthWise", &convolution::SIGNATURE_IN_GROUPS, convolution::weights, convolution::grouped),
     line("CopyTo", &rearrange::COPY_TO, no_weights, rearrange::copy_to),
     line("Crop", &crop::SIGNATURE, no_weights, crop::lower),
     line("CumulativeSum", &rearrange::ALONG, no_weights, rearrange::cumulative_sum),
-    line("Deconvolution", &signature::OPEN, deconvolution::weights, deconvolution::plain),
-    line("DeconvolutionDepthWise", &signature::OPEN, deconvolution::weights, deconvolution::grouped),
+    line("Deconvolution", &deconvolution::SIGNATURE, deconvolution::weights, deconvolution::plain),
+    line("DeconvolutionDepthWise", &deconvolution::SIGNATURE_IN_GROUPS, deconvolution::weights, deconvolution::grouped),
     line("DeepCopy", &pointwise::PLAIN, no_weights, pointwise::same),
-    line("DetectionOutput", &signature::OPEN, no_weights, detection_output::lower),
+    line("DetectionOutput", &detection_output::SIGNATURE, no_weights, detection_output::lower),
     line("Diag", &rearrange::DIAGONAL, no_weights, rearrange::diagonal),
     line("Dropout", &pointwise::DROPOUT, no_weights, pointwise::dropout),
     line("ELU", &pointwise::ELU, no_weights, pointwise::exponential_unit),
@@ -112,22 +112,22 @@ pub const OPERATORS: &[Operator] = &[
     line("Flip", &rearrange::FLIP, no_weights, rearrange::flip),
     line("GELU", &pointwise::GELU, no_weights, pointwise::gelu),
     line("GLU", &rearrange::ALONG, no_weights, rearrange::gated),
-    line("Gemm", &signature::OPEN, gemm::weights, gemm::lower),
+    line("Gemm", &gemm::SIGNATURE, gemm::weights, gemm::lower),
     line("GroupNorm", &normalization::GROUP, normalization::group_weights, normalization::group),
     line("HardSigmoid", &pointwise::GATE, no_weights, pointwise::hard_sigmoid),
     line("HardSwish", &pointwise::GATE, no_weights, pointwise::hard_swish),
-    line("InnerProduct", &signature::OPEN, inner_product::weights, inner_product::lower),
+    line("InnerProduct", &inner_product::SIGNATURE, inner_product::weights, inner_product::lower),
     line("Input", &data::INPUT, no_weights, data::input),
     line("InstanceNorm", &normalization::INSTANCE, normalization::layer_weights, normalization::instance),
-    line("Interp", &signature::OPEN, no_weights, interp::lower),
-    line("LRN", &signature::OPEN, no_weights, lrn::lower),
+    line("Interp", &interp::SIGNATURE, no_weights, interp::lower),
+    line("LRN", &lrn::SIGNATURE, no_weights, lrn::lower),
     line("LayerNorm", &normalization::INNERMOST, normalization::layer_weights, normalization::layer),
     line("Log", &pointwise::LOGARITHM, no_weights, pointwise::logarithm),
     line("MVN", &normalization::MEAN_VARIANCE, no_weights, normalization::mean_variance),
-    line("MatMul", &signature::OPEN, no_weights, matmul::lower),
+    line("MatMul", &matmul::SIGNATURE, no_weights, matmul::lower),
     line("MemoryData", &data::MEMORY_DATA, data::memory_data_weights, data::memory_data),
     line("Mish", &pointwise::PLAIN, no_weights, pointwise::mish),
-    line("MultiHeadAttention", &signature::OPEN, attention::weights, attention::lower),
+    line("MultiHeadAttention", &attention::SIGNATURE, attention::weights, attention::lower),
     line("Noop", &pointwise::NOOP, no_weights, pointwise::same),
     line("Normalize", &normalization::NORMALIZE, normalization::normalize_weights, normalization::normalize),
     line("PReLU", &rectify::PRELU, rectify::prelu_weights, rectify::prelu),
@@ -136,7 +136,7 @@ pub const OPERATORS: &[Operator] = &[
     line("PixelShuffle", &shuffle::SQUARES, no_weights, shuffle::to_space),
     line("Pooling", &pooling::SIGNATURE, no_weights, pooling::lower),
     line("Power", &pointwise::POWER, no_weights, pointwise::power),
-    line("PriorBox", &signature::OPEN, no_weights, prior_box::lower),
+    line("PriorBox", &prior_box::SIGNATURE, no_weights, prior_box::lower),
     line("RMSNorm", &normalization::INNERMOST, normalization::root_mean_square_weights, normalization::root_mean_square),
     line("ReLU", &rectify::RELU, no_weights, rectify::relu),
     line("Reduction", &reduction::SIGNATURE, no_weights, reduction::lower),
@@ -157,8 +157,8 @@ pub const OPERATORS: &[Operator] = &[
     line("Threshold", &pointwise::THRESHOLD, no_weights, pointwise::threshold),
     line("Tile", &rearrange::TILE, no_weights, rearrange::tile),
     line("UnaryOp", &unary_op::SIGNATURE, no_weights, unary_op::lower),
-    line("YoloDetectionOutput", &signature::OPEN, no_weights, yolo_detections::version_2),
-    line("Yolov3DetectionOutput", &signature::OPEN, no_weights, yolo_detections::version_3),
+    line("YoloDetectionOutput", &yolo_detections::SIGNATURE_2, no_weights, yolo_detections::version_2),
+    line("Yolov3DetectionOutput", &yolo_detections::SIGNATURE_3, no_weights, yolo_detections::version_3),
 ];
 
 /// For layers without arrays in the `.bin`.
@@ -236,7 +236,13 @@ pub fn read_weights_with(
 /// Reads the arrays of a layer.
 fn arrays(custom: &[CustomLayer], layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Vec<Diagnostic>> {
     match operator(&layer.kind) {
-        Some(operator) => (operator.weights)(layer, reader).map_err(|problem| vec![problem]),
+        Some(operator) => {
+            let problems = operator.signature.problems(layer);
+            if signature::has_errors(&problems) {
+                return Err(problems);
+            }
+            (operator.weights)(layer, reader).map_err(|problem| vec![problem])
+        }
         None if custom::find(custom, layer).is_some() => Ok(Vec::new()),
         None => Err(vec![unknown_layer(layer)]),
     }

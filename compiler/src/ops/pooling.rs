@@ -1,13 +1,17 @@
 //! Pooling: the maximum or the mean of every window. Source: `src/layer/pooling.cpp`.
+//!
+//! The elements of padding count in a mean or not. Where they don't, ncnn leaves out as many of the outermost rows and
+//! columns of the padded image as the padding's own parameters say, although with modes 2 and 3 it is padded by other
+//! numbers. The mean of a window of which nothing counts is zero by zero, NaN.
 
 use super::Lowering;
 use super::lowering::axis;
 use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
-use super::window::{self, Padding, Shape, Window};
+use super::window::{self, KERNEL_HEIGHT, KERNEL_WIDTH, Padding, Shape, Window};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::graph::{Access, Axis, Combine, Index, Nest, Reduction, View};
-use crate::ncnn::Parameters;
+use crate::ncnn::{Layer, Parameters};
 
 /// The loops of a nest: channel, row and column of the result, row and column of the window.
 const C: usize = 0;
@@ -16,33 +20,73 @@ const X: usize = 2;
 const KY: usize = 3;
 const KX: usize = 4;
 
+const POOLING: u32 = 0;
+const GLOBAL: u32 = 4;
+const MODE: u32 = 5;
+const PADDING_COUNTS: u32 = 6;
+const ADAPTIVE: u32 = 7;
+const OUTPUT_WIDTH: u32 = 8;
+const OUTPUT_HEIGHT: u32 = 18;
+
 pub(super) const SIGNATURE: Signature = Signature::new(
     ONE_TO_ONE,
     &[
-        Parameter::new(0, "pooling", Accepts::OneOf(&[(0, "maximum"), (1, "mean")])),
-        Parameter::new(1, "kernel width", Accepts::AtLeast(1)).required().when(has_windows),
+        Parameter::new(POOLING, "pooling", Accepts::OneOf(&[(0, "maximum"), (1, "mean")])),
+        Parameter::new(KERNEL_WIDTH, "kernel width", Accepts::AtLeast(1)).required().when(has_windows),
         Parameter::new(2, "stride width", Accepts::AtLeast(1)).when(has_windows),
-        Parameter::new(3, "padding left", Accepts::AtLeast(0)).when(has_windows),
-        Parameter::new(4, "word that one window covers all", Accepts::Flag),
-        // Beyond the padding the last window may reach or not; the others pad for one window for each stride begun.
-        Parameter::new(5, "padding mode", Accepts::OneOf(PADDING_MODES)).when(has_windows),
-        Parameter::new(6, "word that padding counts in the mean", Accepts::Flag),
-        Parameter::new(7, "word that windows adapt to the output", Accepts::Flag),
-        Parameter::new(8, "output width", Accepts::Integer),
-        Parameter::new(11, "kernel height", Accepts::AtLeast(1)).when(has_windows),
+        Parameter::new(3, "padding left", Accepts::AtLeast(0)).when(pads_by_its_own_numbers),
+        Parameter::new(GLOBAL, "word that one window covers all", Accepts::Flag),
+        Parameter::new(MODE, "padding mode", Accepts::OneOf(PADDING_MODES)).when(has_windows),
+        Parameter::new(PADDING_COUNTS, "word that padding counts in the mean", Accepts::Flag),
+        Parameter::new(ADAPTIVE, "word that windows adapt to the output", Accepts::Flag),
+        Parameter::new(OUTPUT_WIDTH, "output width", Accepts::Integer),
+        Parameter::new(KERNEL_HEIGHT, "kernel height", Accepts::AtLeast(1)).when(has_windows),
         Parameter::new(12, "stride height", Accepts::AtLeast(1)).when(has_windows),
-        Parameter::new(13, "padding top", Accepts::AtLeast(0)).when(has_windows),
-        Parameter::new(14, "padding right", Accepts::AtLeast(0)).when(has_windows),
-        Parameter::new(15, "padding bottom", Accepts::AtLeast(0)).when(has_windows),
-        Parameter::new(18, "output height", Accepts::Integer),
+        Parameter::new(13, "padding top", Accepts::AtLeast(0)).when(pads_by_its_own_numbers),
+        Parameter::new(14, "padding right", Accepts::AtLeast(0)).when(pads_by_its_own_numbers),
+        Parameter::new(15, "padding bottom", Accepts::AtLeast(0)).when(pads_by_its_own_numbers),
+        Parameter::new(OUTPUT_HEIGHT, "output height", Accepts::Integer),
     ],
-);
+)
+.rules(&[adapts_to_a_size]);
 
-const PADDING_MODES: &[(i32, &str)] = &[(0, "full"), (1, "valid"), (2, "same, the odd one after"), (3, "before")];
+/// Full also pads behind the last element as much as the last window begun needs, same for one window at every stride.
+const PADDING_MODES: &[(i32, &str)] =
+    &[(0, "full"), (1, "valid"), (2, "same, the odd one after"), (3, "same, the odd one before")];
+
+/// Stands for the size of the input where one of the output is wanted.
+const KEPT: i32 = -233;
 
 /// Whether the windows are those that the parameters describe.
 fn has_windows(parameters: &Parameters) -> bool {
-    parameters.int(4, 0) == 0 && parameters.int(7, 0) == 0
+    parameters.int(GLOBAL, 0) == 0 && parameters.int(ADAPTIVE, 0) == 0
+}
+
+/// Whether they reach over the padding that is given side by side.
+fn pads_by_its_own_numbers(parameters: &Parameters) -> bool {
+    has_windows(parameters) && !matches!(parameters.int(MODE, 0), 2 | 3)
+}
+
+/// Width and height of the output that windows adapt to, each with the parameter that gives it.
+fn adapted_size(parameters: &Parameters) -> [(u32, i32); 2] {
+    let width = parameters.int(OUTPUT_WIDTH, 0);
+    let given = if parameters.has(OUTPUT_HEIGHT) { OUTPUT_HEIGHT } else { OUTPUT_WIDTH };
+    [(OUTPUT_WIDTH, width), (given, parameters.int(OUTPUT_HEIGHT, width))]
+}
+
+/// Refuses windows that adapt to an output without elements.
+fn adapts_to_a_size(layer: &Layer) -> Result<(), Diagnostic> {
+    let parameters = &layer.parameters;
+    if parameters.int(GLOBAL, 0) != 0 || parameters.int(ADAPTIVE, 0) == 0 {
+        return Ok(());
+    }
+    match adapted_size(parameters).into_iter().find(|(_, size)| *size < 1 && *size != KEPT) {
+        None => Ok(()),
+        Some((id, size)) => {
+            let hint = format!("parameters 8 and 18 are the output's width and height, {KEPT} for the input's");
+            Err(layer.error_in(id, format!("windows that adapt to an output of {size} elements")).hint(hint))
+        }
+    }
 }
 
 /// What becomes of a window.
@@ -54,11 +98,11 @@ enum Method {
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = window::image(l, &l.fixed_input(0)?)?;
-    let method = if l.layer.parameters.int(0, 0) == 0 { Method::Maximum } else { Method::Mean };
-    if l.layer.parameters.int(4, 0) != 0 {
+    let method = if l.layer.parameters.int(POOLING, 0) == 0 { Method::Maximum } else { Method::Mean };
+    if l.layer.parameters.int(GLOBAL, 0) != 0 {
         global(l, &input, method);
         Ok(())
-    } else if l.layer.parameters.int(7, 0) != 0 {
+    } else if l.layer.parameters.int(ADAPTIVE, 0) != 0 {
         adaptive(l, &input, method)
     } else {
         windowed(l, &input, method)
@@ -71,94 +115,140 @@ fn global(l: &mut Lowering, input: &View, method: Method) {
     let output = l.output(0, &[channels]);
     let parallel = vec![axis("c", channels)];
     let window = vec![axis("y", height), axis("x", width)];
-    add_nest(l, method, parallel, window, input.elementwise(), Count::Fixed(height * width), output.elementwise());
+    let count = Count::Fixed(height * width);
+    add_nest(l, method, parallel, window, Seen::all(input.elementwise()), count, output.elementwise());
 }
 
 fn windowed(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagnostic> {
-    let shapes = shapes(l, input)?;
-    let rows = shapes[0].along_height(l).on(l, "height", input.shape[1])?;
-    let columns = shapes[1].on(l, "width", input.shape[2])?;
+    let sides = Side::both(l, input)?;
+    let [rows, columns] = [sides[0].window, sides[1].window];
     let shape = l.shape(&[input.shape[0] as i64, rows.outputs, columns.outputs])?;
     let output = l.output(0, &shape);
     // A maximum over padding alone is -FLT_MAX in ncnn.
     let outside = if method == Method::Maximum { f32::MIN } else { 0.0 };
     let read = input.at(vec![Index::axis(C), rows.index(Y, KY), columns.index(X, KX)]);
     let read = if rows.is_padded() || columns.is_padded() { read.or(outside) } else { read };
-    let counts = [counted(l, &rows, "height", input.shape[1]), counted(l, &columns, "width", input.shape[2])];
-    let same = |counts: &[f32]| counts.windows(2).all(|pair| pair[0] == pair[1]);
-    let count = if method == Method::Maximum || counts.iter().all(|counts| same(counts)) {
-        Count::Fixed((counts[0][0] * counts[1][0]) as usize)
-    } else {
-        let [rows, columns] = counts;
-        let rows = l.constant("rows", &[rows.len()], &rows).at(vec![Index::axis(Y)]);
-        let columns = l.constant("columns", &[columns.len()], &columns).at(vec![Index::axis(X)]);
-        Count::Product(rows, columns)
+    let (seen, count) = match method {
+        Method::Maximum => (Seen::all(read), Count::Fixed(1)),
+        Method::Mean => {
+            l.tabulated(&shape[1..])?;
+            l.tabulated(&input.shape[1..])?;
+            (seen(l, &sides, read), count(l, &sides))
+        }
     };
     let parallel = vec![axis("c", shape[0]), axis("y", shape[1]), axis("x", shape[2])];
     let window = vec![axis("ky", rows.kernel), axis("kx", columns.kernel)];
-    add_nest(l, method, parallel, window, read, count, output.elementwise());
+    add_nest(l, method, parallel, window, seen, count, output.elementwise());
     Ok(())
 }
 
-/// The windows' shapes, height first, with the padding that the mode asks for.
-fn shapes(l: &Lowering, input: &View) -> Result<[Shape; 2], Diagnostic> {
-    let parameter = |id: u32, default: i64| i64::from(l.layer.parameters.int(id, default as i32));
-    let kernel_w = parameter(1, 0);
-    let kernel_h = parameter(11, kernel_w);
-    let stride_w = parameter(2, 1);
-    let stride_h = parameter(12, stride_w);
-    let left = parameter(3, 0);
-    let right = parameter(14, left);
-    let top = parameter(13, left);
-    let bottom = parameter(15, top);
-    let mode = parameter(5, 0);
-    if let (1, 0, 2 | 3) = (parameter(0, 0), parameter(6, 0), mode)
-        && [left, right, top, bottom] != [0; 4]
-    {
-        // ncnn doesn't pad by these numbers, but leaves out of the mean as many of the outermost elements.
-        let message = format!("a mean with padding mode {mode}, and padding of its own besides");
-        return Err(l.error(message).hint("remove parameters 3, 13, 14 and 15, which this mode has no use for"));
-    }
-    let shape = |side: usize, kernel: i64, stride: i64, before: i64, after: i64| {
-        let shape = Shape { kernel, dilation: 1, stride, padding: Padding::Explicit(before, after) };
-        shape.extent(l, if side == 1 { "height" } else { "width" })?;
-        let padding = match mode {
-            0 => {
-                let rest = (input.shape[side] as i64 + before + after - kernel) % stride;
-                Padding::Explicit(before, after + if rest > 0 { stride - rest } else { 0 })
-            }
-            1 => Padding::Explicit(before, after),
-            2 => Padding::SameUpper,
-            _ => Padding::SameLower,
-        };
-        Ok(Shape { padding, ..shape })
-    };
-    Ok([shape(1, kernel_h, stride_h, top, bottom)?, shape(2, kernel_w, stride_w, left, right)?])
+/// The windows along one axis of the input.
+struct Side {
+    window: Window,
+    /// Elements of the input.
+    extent: i64,
+    /// The first element that counts in a mean, and the one behind the last. The first element of the input is 0; those
+    /// of the padding lie before it and behind its last.
+    counted: [i64; 2],
 }
 
-/// For each window along an axis of `extent` elements, how many of its elements count in a mean.
-fn counted(l: &Lowering, window: &Window, side: &str, extent: usize) -> Vec<f32> {
-    let kernel = window.kernel as i64;
-    let all = l.layer.parameters.int(6, 0) != 0 || matches!(l.layer.parameters.int(5, 0), 2 | 3);
-    let count = |position: i64| {
-        if all {
-            return kernel as f32;
-        }
-        let first = position * window.stride as i64 - window.before;
-        (first + kernel).min(extent as i64).saturating_sub(first.max(0)).max(0) as f32
-    };
-    debug_assert!(window.outputs > 0, "{side}");
-    (0..window.outputs).map(count).collect()
+impl Side {
+    /// The rows, then the columns.
+    fn both(l: &Lowering, input: &View) -> Result<[Self; 2], Diagnostic> {
+        let parameters = &l.layer.parameters;
+        let parameter = |id: u32, default: i64| i64::from(parameters.int(id, default as i32));
+        let kernel_w = parameter(KERNEL_WIDTH, 0);
+        let kernel_h = parameter(KERNEL_HEIGHT, kernel_w);
+        let stride_w = parameter(2, 1);
+        let stride_h = parameter(12, stride_w);
+        let left = parameter(3, 0);
+        let right = parameter(14, left);
+        let top = parameter(13, left);
+        let bottom = parameter(15, top);
+        let all_counts = parameters.int(PADDING_COUNTS, 0) != 0;
+        let side = |axis: usize, kernel: i64, stride: i64, given: [i64; 2]| {
+            let extent = input.shape[axis] as i64;
+            let [before, after] = given;
+            let padding = match parameters.int(MODE, 0) {
+                0 => {
+                    let rest = (extent + before + after - kernel) % stride;
+                    Padding::Explicit(before, after + if rest > 0 { stride - rest } else { 0 })
+                }
+                2 => Padding::SameUpper,
+                3 => Padding::SameLower,
+                _ => Padding::Explicit(before, after),
+            };
+            let shape = Shape { kernel, dilation: 1, stride, padding };
+            let window = match axis {
+                1 => shape.along_height(l).on(l, "height", input.shape[axis])?,
+                _ => shape.on(l, "width", input.shape[axis])?,
+            };
+            // By how much it was padded, and by the numbers that ncnn leaves out: they differ for a vector's height
+            // too.
+            let first = before - window.before;
+            let end = if parameters.int(MODE, 0) == 0 { first + extent } else { extent + window.after - after };
+            let counted = if all_counts { [i64::MIN, i64::MAX] } else { [first, end] };
+            Ok(Self { window, extent, counted })
+        };
+        Ok([side(1, kernel_h, stride_h, [top, bottom])?, side(2, kernel_w, stride_w, [left, right])?])
+    }
+
+    /// For each element of the input, whether it counts.
+    fn counted(&self) -> Vec<f32> {
+        let counts = |at: i64| if (self.counted[0]..self.counted[1]).contains(&at) { 1.0 } else { 0.0 };
+        (0..self.extent).map(counts).collect()
+    }
+
+    /// For each window, how many of its elements count.
+    fn counts(&self) -> Vec<f32> {
+        let kernel = self.window.kernel as i64;
+        let count = |position: i64| {
+            let first = position * self.window.stride as i64 - self.window.before;
+            (first + kernel).min(self.counted[1]).saturating_sub(first.max(self.counted[0])).max(0) as f32
+        };
+        (0..self.window.outputs).map(count).collect()
+    }
+}
+
+/// What a window sees of the input in a mean: all of it, unless elements of its own don't count.
+fn seen(l: &mut Lowering, sides: &[Side; 2], read: Access) -> Seen {
+    let [rows, columns] = [0, 1].map(|side| sides[side].counted());
+    if rows.iter().chain(&columns).all(|counts| *counts == 1.0) {
+        return Seen::all(read);
+    }
+    let row = vec![sides[0].window.index(Y, KY)];
+    let column = vec![sides[1].window.index(X, KX)];
+    let rows = l.constant("counted_rows", &[rows.len()], &rows).at(row).or(0.0);
+    let columns = l.constant("counted_columns", &[columns.len()], &columns).at(column).or(0.0);
+    let term = Expression::new(|e| {
+        let [x, row, column] = [0, 1, 2].map(|operand| e.read(operand));
+        let (zero, both) = (e.constant(0.0), e.mul(row, column));
+        let counts = e.less(zero, both);
+        // Not a product: an infinity that doesn't count is nothing.
+        e.select(counts, x, zero)
+    });
+    Seen { reads: vec![read, rows, columns], term }
+}
+
+/// By what the sums are divided.
+fn count(l: &mut Lowering, sides: &[Side; 2]) -> Count {
+    let [rows, columns] = [0, 1].map(|side| sides[side].counts());
+    let same = |counts: &[f32]| counts.windows(2).all(|pair| pair[0] == pair[1]);
+    if same(&rows) && same(&columns) {
+        return Count::Fixed((rows[0] * columns[0]) as usize);
+    }
+    let rows = l.constant("rows", &[rows.len()], &rows).at(vec![Index::axis(Y)]);
+    let columns = l.constant("columns", &[columns.len()], &columns).at(vec![Index::axis(X)]);
+    Count::Product(rows, columns)
 }
 
 /// Windows that divide the input evenly: output `i` of `n` sees the elements from `floor(i m / n)` up to
 /// `ceil((i + 1) m / n)` of `m`. Windows of equal size are one nest.
 fn adaptive(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagnostic> {
-    let width = i64::from(l.layer.parameters.int(8, 0));
-    let height = i64::from(l.layer.parameters.int(18, width as i32));
+    let [width, height] = adapted_size(&l.layer.parameters).map(|(_, size)| size);
     let [channels, rows, columns] = input.shape[..] else { unreachable!("an image has 3 axes") };
-    let height = if height == -233 { rows as i64 } else { height };
-    let width = if width == -233 { columns as i64 } else { width };
+    let height = if height == KEPT { rows as i64 } else { i64::from(height) };
+    let width = if width == KEPT { columns as i64 } else { i64::from(width) };
     let shape = l.shape(&[channels as i64, height, width])?;
     if shape == input.shape {
         // In its own rank, unlike what is pooled.
@@ -174,7 +264,8 @@ fn adaptive(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagno
             let column = Index::table(X, columns.firsts.clone()).plus(KX, 1);
             let read = input.at(vec![Index::axis(C), row, column]);
             let written = vec![Index::axis(C), Index::table(Y, rows.outputs.clone()), Index::table(X, columns.outputs)];
-            add_nest(l, method, parallel, window, read, Count::Fixed(rows.size * columns.size), output.at(written));
+            let count = Count::Fixed(rows.size * columns.size);
+            add_nest(l, method, parallel, window, Seen::all(read), count, output.at(written));
         }
     }
     Ok(())
@@ -210,36 +301,52 @@ enum Count {
     Product(Access, Access),
 }
 
+/// What a window sees.
+struct Seen {
+    reads: Vec<Access>,
+    /// Each of its elements by the reads.
+    term: Expression,
+}
+
+impl Seen {
+    /// Every element of the input under it.
+    fn all(read: Access) -> Self {
+        Self { reads: vec![read], term: Expression::read_of(0) }
+    }
+}
+
 fn add_nest(
     l: &mut Lowering,
     method: Method,
     parallel: Vec<Axis>,
     window: Vec<Axis>,
-    read: Access,
+    Seen { mut reads, term }: Seen,
     count: Count,
     write: Access,
 ) {
-    let mut reads = vec![read];
     let (combine, start) = match method {
         Method::Maximum => (Combine::Maximum, f32::NEG_INFINITY),
         Method::Mean => (Combine::Sum, 0.0),
     };
     let store = match (method, count) {
-        (Method::Maximum, _) => Expression::read_of(1),
-        (Method::Mean, Count::Fixed(count)) => Expression::new(|e| {
-            let (sum, count) = (e.read(1), e.constant(count as f32));
-            e.div(sum, count)
-        }),
+        (Method::Maximum, _) => Expression::read_of(reads.len()),
+        (Method::Mean, Count::Fixed(count)) => {
+            let sum = reads.len();
+            Expression::new(|e| {
+                let (sum, count) = (e.read(sum), e.constant(count as f32));
+                e.div(sum, count)
+            })
+        }
         (Method::Mean, Count::Product(rows, columns)) => {
+            let first = reads.len();
             reads.extend([rows, columns]);
             Expression::new(|e| {
-                let (rows, columns, sum) = (e.read(1), e.read(2), e.read(3));
+                let [rows, columns, sum] = [0, 1, 2].map(|operand| e.read(first + operand));
                 let count = e.mul(rows, columns);
                 e.div(sum, count)
             })
         }
     };
-    let (start, term) = (Expression::constant_of(start), Expression::read_of(0));
-    let reduction = Some(Reduction { axes: window, combine, start, term });
+    let reduction = Some(Reduction { axes: window, combine, start: Expression::constant_of(start), term });
     l.nest(Nest { name: String::new(), parallel, reduction, reads, store, write });
 }

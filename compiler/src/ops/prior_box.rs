@@ -1,14 +1,85 @@
 //! PriorBox: the boxes that detections are offsets from; they depend on shapes alone.
 //!
-//! 0: sizes, 1: maximum sizes, 2: aspect ratios, 3-6: variances, 7: whether ratios are also taken inverted, 8: whether
-//! boxes are confined to the image, 9/10: image width and height, -233 for the second input's, 11/12: step width and
-//! height, -233 for the image's share of a cell, 13: offset of the first centre in steps, 14: whether that share is
-//! rounded up, 15: whether centres are half a pixel off. Source: `src/layer/priorbox.cpp`, in the same single-precision
-//! steps.
+//! Source: `src/layer/priorbox.cpp`, in the same single-precision steps.
 
 use super::Lowering;
-use crate::diagnostic::Diagnostic;
+use super::signature::{Accepts, Blobs, Parameter, Signature};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Element, Source};
+use crate::ncnn::Layer;
+
+const SIZES: u32 = 0;
+const LARGEST_SIZES: u32 = 1;
+const RATIOS: u32 = 2;
+const FLIP: u32 = 7;
+const CLIP: u32 = 8;
+const IMAGE: [u32; 2] = [9, 10];
+const STEPS: [u32; 2] = [11, 12];
+const OFFSET: u32 = 13;
+const WHOLE_STEPS: u32 = 14;
+const HALF_PIXEL: u32 = 15;
+
+pub(super) const SIGNATURE: Signature = Signature::new(
+    |_| Blobs::at_least(1, 1),
+    &[
+        Parameter::new(SIZES, "sizes", Accepts::Floats).required(),
+        Parameter::new(LARGEST_SIZES, "largest sizes", Accepts::Floats),
+        Parameter::new(RATIOS, "aspect ratios", Accepts::Floats),
+        Parameter::new(3, "variance across", Accepts::Float),
+        Parameter::new(4, "variance down", Accepts::Float),
+        Parameter::new(5, "variance of the width", Accepts::Float),
+        Parameter::new(6, "variance of the height", Accepts::Float),
+        Parameter::new(FLIP, "word that ratios are also taken inverted", Accepts::Flag),
+        Parameter::new(CLIP, "word that boxes are confined to the image", Accepts::Flag),
+        // -233 stands for the size of the second input.
+        Parameter::new(IMAGE[0], "image width", Accepts::Integer),
+        Parameter::new(IMAGE[1], "image height", Accepts::Integer),
+        // -233 stands for the image's share of a cell.
+        Parameter::new(STEPS[0], "step width", Accepts::Float),
+        Parameter::new(STEPS[1], "step height", Accepts::Float),
+        Parameter::new(OFFSET, "offset of the first centre in steps", Accepts::Float),
+        Parameter::new(WHOLE_STEPS, "word that the share of a cell is rounded up", Accepts::Flag),
+        Parameter::new(HALF_PIXEL, "word that centres are half a pixel off", Accepts::Flag),
+    ],
+)
+.rules(&[has_sizes, has_an_image]);
+
+/// Refuses sizes and ratios that make no boxes.
+fn has_sizes(layer: &Layer) -> Result<(), Diagnostic> {
+    let [sizes, largest, ratios] = [SIZES, LARGEST_SIZES, RATIOS].map(|id| layer.parameters.floats(id).len());
+    if sizes == 0 {
+        return Err(layer.error_in(SIZES, "boxes without a size").hint("give at least one: `0=32.0,`"));
+    }
+    if largest != 0 && largest != sizes {
+        let message = format!("the numbers of sizes and of largest sizes are {sizes} and {largest}");
+        return Err(layer.error_in(LARGEST_SIZES, message).hint("give one for each size, or none"));
+    }
+    if is_relative(layer) && ratios == 0 {
+        let hint = "give at least one, of which the first is taken for 1: `2=1.0,`";
+        return Err(layer.error_in(RATIOS, "boxes in parts of the image without an aspect ratio").hint(hint));
+    }
+    Ok(())
+}
+
+/// Refuses the size of a second input that isn't there.
+fn has_an_image(layer: &Layer) -> Result<(), Diagnostic> {
+    let open = IMAGE.into_iter().find(|id| layer.parameters.int(*id, 0) == OPEN);
+    match open.filter(|_| layer.inputs.len() == 1 && !is_relative(layer)) {
+        None => Ok(()),
+        Some(id) => {
+            let problem =
+                layer.error_in(id, "the size of the image is that of the second input, but there is only one");
+            Err(problem.hint("let the layer read the network's input as well, or write the size"))
+        }
+    }
+}
+
+/// Whether boxes are parts of the image, as mxnet has them, and not in pixels.
+fn is_relative(layer: &Layer) -> bool {
+    let parameters = &layer.parameters;
+    let open = IMAGE.iter().all(|id| parameters.int(*id, 0) == OPEN);
+    layer.inputs.len() == 1 && open && parameters.words(LARGEST_SIZES).is_empty()
+}
 
 /// Stands for "given elsewhere".
 const OPEN: i32 = -233;
@@ -32,23 +103,21 @@ struct Boxes {
 }
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, 2, 1)?;
     let cells = plane(&l.fixed_input(0)?.shape);
     let parameters = &l.layer.parameters;
-    let image = [parameters.int(9, 0), parameters.int(10, 0)];
+    let image = IMAGE.map(|id| parameters.int(id, 0));
     let boxes = Boxes {
-        sizes: parameters.floats(0),
-        largest_sizes: parameters.floats(1),
-        ratios: parameters.floats(2),
+        sizes: parameters.floats(SIZES),
+        largest_sizes: parameters.floats(LARGEST_SIZES),
+        ratios: parameters.floats(RATIOS),
         variances: [(3, 0.1), (4, 0.1), (5, 0.2), (6, 0.2)].map(|(id, default)| parameters.float(id, default)),
-        flip: parameters.int(7, 1) != 0,
-        clip: parameters.int(8, 0) != 0,
-        offset: parameters.float(13, 0.0),
+        flip: parameters.int(FLIP, 1) != 0,
+        clip: parameters.int(CLIP, 0) != 0,
+        offset: parameters.float(OFFSET, 0.0),
         cells,
-        steps: [parameters.float(11, OPEN as f32), parameters.float(12, OPEN as f32)],
+        steps: STEPS.map(|id| parameters.float(id, OPEN as f32)),
     };
-    let relative = l.inputs.len() == 1 && image == [OPEN; 2] && boxes.largest_sizes.is_empty();
-    let (shape, values) = if relative { relative_boxes(l, boxes)? } else { image_boxes(l, boxes, image)? };
+    let (shape, values) = if is_relative(l.layer) { relative_boxes(l, boxes)? } else { image_boxes(l, boxes, image)? };
     let name = l.output_names[0].clone();
     let words = values.iter().map(|value| value.to_bits()).collect();
     let view = l.add(&name, &shape, Element::F32, Source::Constant(words));
@@ -68,10 +137,11 @@ impl Boxes {
         let words = self.cells.iter().try_fold(in_cell.saturating_mul(4), |words, cells| words.checked_mul(*cells));
         match words.filter(|words| (1..=MOST_WORDS).contains(words)) {
             Some(words) => Ok(words),
-            None => Err(l.error(format!(
-                "{in_cell} boxes in each of {} x {} cells: none, or too many",
-                self.cells[1], self.cells[0]
-            ))),
+            None => {
+                let [width, height] = self.cells;
+                let message = format!("{in_cell} boxes in each of {height}x{width} cells are too many");
+                Err(l.error(message).code(Code::Size).hint("is the first input the feature map, and not the image?"))
+            }
         }
     }
 
@@ -96,9 +166,6 @@ impl Boxes {
 
 /// Boxes in parts of the image, as mxnet's `MultiBoxPrior` has them: a vector.
 fn relative_boxes(l: &Lowering, mut boxes: Boxes) -> Result<(Vec<usize>, Vec<f32>), Diagnostic> {
-    if boxes.sizes.is_empty() || boxes.ratios.is_empty() {
-        return Err(l.error("at least one size and one aspect ratio are needed"));
-    }
     let [width, height] = boxes.cells.map(|cells| cells as f32);
     for (step, cells) in boxes.steps.iter_mut().zip([width, height]) {
         if *step == OPEN as f32 {
@@ -133,17 +200,14 @@ fn image_boxes(l: &Lowering, mut boxes: Boxes, image: [i32; 2]) -> Result<(Vec<u
         }
         if boxes.steps[side] == OPEN as f32 {
             let step = extents[side] / boxes.cells[side] as f32;
-            boxes.steps[side] = if l.layer.parameters.int(14, 0) != 0 { step.ceil() } else { step };
+            boxes.steps[side] = if l.layer.parameters.int(WHOLE_STEPS, 0) != 0 { step.ceil() } else { step };
         }
     }
     let (sizes, largest, ratios) = (boxes.sizes.len(), boxes.largest_sizes.len(), boxes.ratios.len());
-    if largest != 0 && largest != sizes {
-        return Err(l.error(format!("{sizes} minimum sizes but {largest} maximum sizes")));
-    }
     let in_cell = sizes * (1 + ratios * if boxes.flip { 2 } else { 1 }) + largest;
     let words = boxes.words(l, in_cell)?;
     let mut values = Vec::with_capacity(2 * words);
-    let half_pixel = l.layer.parameters.int(15, 0) != 0;
+    let half_pixel = l.layer.parameters.int(HALF_PIXEL, 0) != 0;
     let start = boxes.steps.map(|step| boxes.offset * if half_pixel { step - 1.0 } else { step });
     boxes.for_each_centre(start, |[x, y]| {
         let mut push = |width: f32, height: f32| {

@@ -59,12 +59,6 @@ pub(super) fn text(shape: &[usize]) -> String {
 }
 
 impl Lowering<'_> {
-    /// The input of a layer with one input and one output.
-    pub(super) fn only_input(&self) -> Result<View, Diagnostic> {
-        self.expect_blobs(1, 1, 1)?;
-        self.fixed_input(0)
-    }
-
     /// The row of a table that parameter 0 chooses by its place; the signature allows no other numbers.
     pub(super) fn row_of<'t, T>(&self, table: &'t [T]) -> &'t T {
         &table[self.layer.parameters.int(0, 0).unsigned_abs() as usize]

@@ -13,6 +13,8 @@ pub struct Signature {
     /// Its parameters by ascending id.
     pub parameters: &'static [Parameter],
     rules: &'static [Rule],
+    /// Whether inputs may be empty, as caches are at first.
+    pub takes_empty: bool,
 }
 
 /// What several parameters of a layer must be together.
@@ -46,6 +48,7 @@ pub const ONE_TO_SOME: fn(&Parameters) -> Blobs = |_| Blobs { fewest: 1, most: S
 pub const ANY_TO_ANY: fn(&Parameters) -> Blobs = |_| Blobs { fewest: 0, most: None, outputs: None };
 
 /// A numbered parameter.
+#[derive(Clone, Copy)]
 pub struct Parameter {
     /// Its number in ncnn's files.
     pub id: u32,
@@ -64,6 +67,7 @@ pub const MOST_AXES: usize = 4;
 pub const AXES: (i32, i32) = (-(MOST_AXES as i32), MOST_AXES as i32 - 1);
 
 /// The values a parameter can have.
+#[derive(Clone, Copy)]
 pub enum Accepts {
     /// Any integer.
     Integer,
@@ -145,6 +149,29 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// The parameters of several lists in one, by ascending id; there are `N` of them.
+pub const fn joined<const N: usize>(lists: &[&[Parameter]]) -> [Parameter; N] {
+    let mut all = [lists[0][0]; N];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut at = 0;
+        while at < lists[list].len() {
+            let parameter = lists[list][at];
+            let mut place = count;
+            while place > 0 && all[place - 1].id > parameter.id {
+                all[place] = all[place - 1];
+                place -= 1;
+            }
+            all[place] = parameter;
+            at += 1;
+            count += 1;
+        }
+        list += 1;
+    }
+    assert!(count == N, "as many as there are");
+    all
+}
+
 impl Parameter {
     /// A parameter that may be left out.
     pub const fn new(id: u32, name: &'static str, accepts: Accepts) -> Self {
@@ -184,8 +211,10 @@ impl Parameter {
         }
         let Self { id, name, .. } = self;
         let Some(value) = parameters.value(*id) else {
-            let hint = format!("add it: `{id}={}`", self.accepts.example());
-            return self.required.then(|| layer.error_in(*id, format!("the {name} is missing")).hint(hint));
+            let verb =
+                if matches!(self.accepts, Accepts::Integers | Accepts::Axes | Accepts::Floats) { "are" } else { "is" };
+            let hint = format!("add `{id}={}` or another value", self.accepts.example());
+            return self.required.then(|| layer.error_in(*id, format!("the {name} {verb} missing")).hint(hint));
         };
         if !self.accepts.understands(value) {
             return Some(self.of_another_type(layer, value));
@@ -355,7 +384,12 @@ impl Accepts {
 impl Signature {
     /// A layer type without rules that bind several parameters. `parameters` are sorted by id.
     pub const fn new(blobs: fn(&Parameters) -> Blobs, parameters: &'static [Parameter]) -> Self {
-        Self { blobs, parameters, rules: &[] }
+        Self { blobs, parameters, rules: &[], takes_empty: false }
+    }
+
+    /// The same with inputs that may be empty.
+    pub const fn taking_empty(self) -> Self {
+        Self { takes_empty: true, ..self }
     }
 
     /// The same with such rules. Each is asked only of layers whose parameters are right one by one.
@@ -401,9 +435,6 @@ impl Signature {
             problems.push(layer.error(message).hint("both numbers stand behind the layer's name, then the blobs"));
         }
         problems.extend(self.parameters.iter().filter_map(|parameter| parameter.problem(layer)));
-        if std::ptr::eq(self, &raw const OPEN) {
-            return problems;
-        }
         let strangers =
             layer.parameters.iter().map(|(id, _)| id).filter(|id| {
                 !OF_EVERY_LAYER.contains(id) && self.parameters.iter().all(|parameter| parameter.id != *id)
@@ -434,12 +465,10 @@ pub fn has_errors(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-fn warning(layer: &Layer, id: u32, message: String) -> Diagnostic {
+/// A warning about a parameter of a layer, where that is written.
+pub fn warning(layer: &Layer, id: u32, message: String) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, ..layer.error_in(id, message) }.code(Code::Parameter)
 }
-
-/// Of a type whose signature isn't written yet.
-pub static OPEN: Signature = Signature::new(|_| Blobs { fewest: 0, most: None, outputs: None }, &[]);
 
 #[cfg(test)]
 mod tests;

@@ -220,6 +220,15 @@ fn float_literal(word: &str, value: f32) -> Value {
     }
 }
 
+/// How many inputs a size expression speaks of: up to the one with the highest number.
+pub(super) fn inputs_read(text: &str) -> usize {
+    let input = |word: &str| match word.trim().as_bytes() {
+        [digit @ b'0'..=b'9', b'w' | b'h' | b'd' | b'c' | b'n'] => usize::from(digit - b'0') + 1,
+        _ => 0,
+    };
+    text.split(['(', ')', ',']).map(input).max().unwrap_or(0)
+}
+
 /// The sizes that `text` lists, for inputs of these shapes; none for a size that can't be known without a shape that isn't.
 fn evaluate(text: &str, shapes: &[Option<&[usize]>]) -> Result<Vec<Option<i32>>, String> {
     let mut reader = Reader { rest: text, shapes };
@@ -292,6 +301,11 @@ mod tests {
     fn sizes(text: &str) -> Result<Vec<i32>, String> {
         let sizes = evaluate(text, &[Some(&[4, 6, 5]), Some(&[3, 8])])?;
         Ok(sizes.into_iter().flatten().collect())
+    }
+
+    #[test]
+    fn the_inputs_that_are_read_are_counted() {
+        assert_eq!(["8,16", "*(0w,2),0h", "0w, 2c ", ""].map(inputs_read), [0, 1, 3, 0]);
     }
 
     #[test]

@@ -39,11 +39,14 @@ const WRONG: &[(&str, &str, &[usize])] = &[
     (IMAGE, "Convolution b 1 1 a b 0=2 1=0 6=8", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=2 1=1 2=0 6=8", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=2 1=1 3=-1 6=8", &[8]),
-    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 4=-7 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 4=1 15=-7 6=8", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=2 1=7 6=392", &[392]),
     (IMAGE, "Convolution b 1 1 a b 0=0 1=1 6=8", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=-2 1=1 6=8", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=3 1=1 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=2 1=1 6=10", &[10]),
+    (IMAGE, "Convolution b 1 1 a b 0=2.0 1=1,1 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 2=0 3=0 13=-1 9=7", &[]),
     (IMAGE, "Convolution b 1 1 a b 0=2 1=1 5=1 6=8", &[8, 3]),
     (IMAGE, "Convolution b 1 1 a b 0=2 1=1 6=8 8=1", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=2 1=1 6=8 9=77", &[8]),
@@ -60,6 +63,8 @@ const WRONG: &[(&str, &str, &[usize])] = &[
     (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 4=4 6=8", &[8]),
     (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 6=8 18=-1", &[8]),
     (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 4=-233 6=8 20=100", &[8]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=2 1=1 6=8 20=5", &[8]),
+    (IMAGE, "DeconvolutionDepthWise b 1 1 a b 0=4 1=1 6=4 7=3", &[4]),
     (IMAGE, "InnerProduct b 1 1 a b 0=2 2=384", &[385]),
     (IMAGE, "InnerProduct b 1 1 a b 0=2 2=380", &[380]),
     (IMAGE, "InnerProduct b 1 1 a b 0=0 2=384", &[384]),
@@ -69,15 +74,42 @@ const WRONG: &[(&str, &str, &[usize])] = &[
     (IMAGE, "Pooling b 1 1 a b 1=2 5=9", &[]),
     (IMAGE, "Pooling b 1 1 a b 1=2147483647 3=2147483647", &[]),
     (IMAGE, "Pooling b 1 1 a b 7=1 8=0", &[]),
-    (IMAGE, "Pooling b 1 1 a b 0=1 1=2 3=1 5=2", &[]),
+    (IMAGE, "Pooling b 1 1 a b 1=9", &[]),
     (IMAGE, "Gemm b 1 1 a b", &[]),
+    (IMAGE, "Gemm b 2 1 a a b", &[]),
+    ("Input a 0 1 a 0=8 1=6", "Gemm b 2 1 a a b", &[]),
+    ("Input a 0 1 a 0=8 1=6", "Gemm b 3 1 a a a b 3=1", &[]),
+    (IMAGE, "Gemm b 1 1 a b 4=2 5=1", &[]),
     (IMAGE, "Gemm b 1 1 a b 5=1 6=1 8=4 9=8 10=9", &[32]),
-    (IMAGE, "Gemm b 1 1 a b 18=2", &[]),
-    (IMAGE, "Gemm b 1 1 a b 18=400", &[]),
+    (IMAGE, "Gemm b 2 1 a a b 18=2", &[]),
+    (IMAGE, "Gemm b 2 1 a a b 18=400", &[]),
     (IMAGE, "MatMul b 1 1 a b", &[]),
+    (IMAGE, "MatMul b 2 1 a a b", &[]),
     (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=3 2=64", &[]),
     (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=2 2=64", &[64, 8, 64, 8, 64, 8, 64, 8]),
+    (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=2 2=60 3=0", &[]),
+    (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=2 2=60", &[]),
     (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=2 2=64 7=1", &[]),
+    (IMAGE, "MultiHeadAttention b 1 1 a b 0=8 1=2 2=64 18=400", &[]),
+    (IMAGE, "Interp b 2 1 a a b 0=1 1=2.0 2=2.0", &[]),
+    (IMAGE, "Interp b 1 1 a b 0=1 5=1", &[]),
+    (IMAGE, "Interp b 1 1 a b 0=1 9=\"1w,1h\"", &[]),
+    (IMAGE, "Interp b 1 1 a b 0=4 3=-1 4=9", &[]),
+    (IMAGE, "Interp b 1 1 a b 3=9 4=9", &[]),
+    (IMAGE, "LRN b 1 1 a b 0=2 1=0", &[]),
+    (IMAGE, "PriorBox b 1 1 a b", &[]),
+    (IMAGE, "PriorBox b 1 1 a b 0=1.0, 1=2.0,3.0", &[]),
+    (IMAGE, "PriorBox b 1 1 a b 0=1.0, 1=2.0, 9=-233", &[]),
+    (IMAGE, "PriorBox b 1 1 a b 0=1.0, 9=-233 10=-233", &[]),
+    (IMAGE, "DetectionOutput b 1 1 a b 0=1 2=-1", &[]),
+    (IMAGE, "DetectionOutput b 3 1 a a a b 0=1", &[]),
+    (IMAGE, "DetectionOutput b 3 1 a a a b 0=2", &[]),
+    (IMAGE, "YoloDetectionOutput b 1 1 a b 0=0 1=0", &[]),
+    (IMAGE, "YoloDetectionOutput b 1 1 a b 1=2 4=1.0,1.0,1.0", &[]),
+    (IMAGE, "YoloDetectionOutput b 1 1 a b 1=1 4=1.0,1.0", &[]),
+    (IMAGE, "Yolov3DetectionOutput b 2 1 a a b 1=1 4=1.0,1.0 5=0.0, 6=8.0,", &[]),
+    (IMAGE, "Yolov3DetectionOutput b 1 1 a b 1=2 4=1.0,1.0 5=0.0, 6=8.0,", &[]),
+    (IMAGE, "Yolov3DetectionOutput b 1 1 a b 1=1 4=1.0,1.0 5=1.0, 6=8.0,", &[]),
     (IMAGE, "Softmax b 1 1 a b 0=1", &[]),
     (IMAGE, "Softmax b 1 1 a b 0=3 1=1", &[]),
     (IMAGE, "Softmax b 1 1 a b 0=-4 1=1", &[]),
@@ -179,7 +211,7 @@ fn unknown_types_are_reported_with_what_else_is_wrong_with_the_file() {
 /// Layers with wrong parameters, among others with which nothing is wrong or that can't be judged without the values that
 /// others hold.
 const PARAMETERS: &str = "Input a 0 1 a 0=8 1=6 2=4
-Convolution c 1 1 a c 0=2 1=1 6=9
+Convolution c 1 1 a c 0=2 1=1 6=10
 MemoryData m 0 1 m 0=6
 Crop d 2 1 a m d
 Pooling p 1 1 a p 1=7 5=1
@@ -190,7 +222,7 @@ Convolution i 1 1 a i 0=2 1=9 6=648
 
 /// What is wrong with them.
 const WRONG_PARAMETERS: [&str; 4] = [
-    "the weight has 9 elements, but 8 (2x4x1x1) are needed",
+    "the weight has 10 elements, but 8 (2x4x1x1) are needed",
     "a kernel that reaches over 7 elements doesn't fit a padded height of 6",
     "there is no order 23 of 3 dimensions",
     "a kernel that reaches over 9 elements doesn't fit a padded height of 6",
@@ -209,12 +241,50 @@ fn wrong_parameters_are_reported_with_what_is_wrong_with_the_form_of_the_file() 
     assert_eq!(messages(&problems), expected);
 }
 
+/// Layers of which each could be, but which don't fit what they read.
+const UNFIT: &str = "Input a 0 1 a 0=8 1=6 2=4
+Convolution c 1 1 a c 0=2 1=1 6=10
+Pooling p 1 1 a p 1=9
+Softmax s 1 1 c s 0=9 1=1
+Softmax t 1 1 a t 0=9 1=1
+";
+
 #[test]
-fn wrong_parameters_are_reported_with_arrays_that_cannot_be_read() {
-    let text = format!("7767517\n8 8\n{PARAMETERS}");
-    let mut model = super::read_param("model.param", text.as_bytes(), &HashMap::new(), &[]).expect("well written");
+fn layers_that_do_not_fit_are_reported_with_arrays_that_cannot_be_read() {
+    let text = format!("7767517\n5 5\n{UNFIT}");
+    let mut model =
+        super::read_param("model.param", text.as_bytes(), &HashMap::new(), &[]).expect("each layer by itself is right");
     let problems = super::read_weights(&mut model, "model.bin", &[0; 20]).expect_err("there are too few bytes");
-    let of_file = "the file ends within an array of 9 stored as F32: 36 bytes are due, 16 left";
-    let expected = [&WRONG_PARAMETERS[..], &[of_file]].concat();
+    let expected = [
+        "the weight has 10 elements, but 8 (2x4x1x1) are needed",
+        "a kernel that reaches over 9 elements doesn't fit a padded height of 6",
+        "axis 9 doesn't exist in a blob of 3 dimensions",
+        "the file ends within an array of 10 stored as F32: 40 bytes are due, 16 left",
+    ];
     assert_eq!(messages(&problems), expected);
+}
+
+#[test]
+fn padding_that_pads_nothing_is_warned_of() {
+    let text = "7767517\n2 2\nInput a 0 1 a 0=8 1=6 2=4\nConvolution c 1 1 a c 0=2 1=1 4=-7 6=8\n";
+    let model = super::read_param("model.param", text.as_bytes(), &HashMap::new(), &[]).expect("as ncnn takes it");
+    let warnings: Vec<String> = model.warnings.iter().map(ToString::to_string).collect();
+    let help = "write 0; or -233 or -234 on all four sides for one window at every stride";
+    let warning = "model.param:4:31: warning: layer `c`: as in ncnn, a padding of -7 pads nothing";
+    assert_eq!(warnings, [format!("{warning}\n  help: {help}")]);
+    let graph = lowered(&[IMAGE, "Convolution c 1 1 a c 0=2 1=1 4=-7 6=8"], &[8]).expect("as ncnn takes it");
+    assert_eq!(graph.outputs[0].view.shape, [2, 6, 8]);
+}
+
+#[test]
+fn only_caches_may_be_empty() {
+    let text = "7767517\n2 2\nInput a 0 1 a\nReLU b 1 1 a b\n";
+    let model = ncnn::read_param("model.param", text.as_bytes()).expect("well written");
+    for (shape, message) in [(vec![0], "input `a` is empty"), (vec![0, 3], "input `a` would be empty: 0x3")] {
+        let problems = lower(&model, &HashMap::from([("a".to_string(), shape)]), &[]).expect_err(message);
+        assert_eq!(messages(&problems), [message]);
+    }
+    let model = ncnn::read_param("model.param", b"7767517\n1 1\nInput a 0 1 a\n").expect("well written");
+    let problems = lower(&model, &HashMap::from([("a".to_string(), vec![0])]), &[]).expect_err("nothing is put out");
+    assert_eq!(messages(&problems), ["the output `a` is an input that is empty"]);
 }

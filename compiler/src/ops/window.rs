@@ -1,17 +1,42 @@
 //! Windows that slide over an axis: kernel, dilation, stride and padding, for convolutions and pooling alike.
 
 use super::Lowering;
+use super::signature::{Accepts, Parameter, warning};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Index, View};
+use crate::ncnn::{Layer, Parameters};
+
+/// The width of a kernel, and its height where that is another: for convolutions and pooling alike.
+pub(super) const KERNEL_WIDTH: u32 = 1;
+pub(super) const KERNEL_HEIGHT: u32 = 11;
+
+/// How the windows of convolutions move, transposed ones as well.
+pub(super) const OF_CONVOLUTION: &[Parameter] = &[
+    Parameter::new(2, "dilation width", Accepts::AtLeast(1)),
+    Parameter::new(3, "stride width", Accepts::AtLeast(1)),
+    Parameter::new(4, "padding left", Accepts::Integer),
+    Parameter::new(12, "dilation height", Accepts::AtLeast(1)),
+    Parameter::new(13, "stride height", Accepts::AtLeast(1)),
+    Parameter::new(14, "padding top", Accepts::Integer),
+    Parameter::new(15, "padding right", Accepts::Integer),
+    Parameter::new(16, "padding bottom", Accepts::Integer),
+];
+
+/// The ids of the padding of a convolution, each with that which it follows where it is left out.
+const PADDING: [(u32, u32); 4] = [(4, 4), (15, 4), (14, 4), (16, 14)];
+
+/// On all sides of a convolution: as many as make one window for every stride begun, the odd one after, or before.
+pub(super) const SAME_UPPER: i32 = -233;
+pub(super) const SAME_LOWER: i32 = -234;
 
 /// How an axis is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Padding {
     /// So many elements before and after.
     Explicit(i64, i64),
-    /// As many as make one window for every stride begun, the odd one after (ncnn's -233).
+    /// As many as make one window for every stride begun, the odd one after.
     SameUpper,
-    /// The same with the odd one before (ncnn's -234).
+    /// The same with the odd one before.
     SameLower,
 }
 
@@ -45,24 +70,16 @@ impl Shape {
     }
 
     /// From the first element of the kernel to the last, one more.
-    ///
-    /// # Errors
-    /// When kernel, dilation or stride isn't positive.
-    pub(super) fn extent(self, l: &Lowering, side: &str) -> Result<i64, Diagnostic> {
-        for (what, value) in [("kernel", self.kernel), ("dilation", self.dilation), ("stride", self.stride)] {
-            if value < 1 {
-                return Err(l.error(format!("the {what} {side} is {value}, but must be at least 1")));
-            }
-        }
-        Ok(self.dilation * (self.kernel - 1) + 1)
+    pub(super) fn extent(self) -> i64 {
+        self.dilation * (self.kernel - 1) + 1
     }
 
     /// The window on an axis of `extent` elements.
     ///
     /// # Errors
-    /// When a number makes no sense or the kernel doesn't fit.
+    /// When the kernel doesn't fit.
     pub(super) fn on(self, l: &Lowering, side: &str, extent: usize) -> Result<Window, Diagnostic> {
-        let reach = self.extent(l, side)?;
+        let reach = self.extent();
         let extent = extent as i64;
         let (before, after) = match self.padding {
             Padding::Explicit(before, after) => (before, after),
@@ -72,14 +89,14 @@ impl Shape {
                 if self.padding == Padding::SameUpper { (less, total - less) } else { (total - less, less) }
             }
         };
-        if before < 0 || after < 0 {
-            return Err(l.error(format!("the padding of the {side} is negative: {before} and {after}")));
-        }
         let padded = extent + before + after;
         if reach > padded {
             let message =
                 format!("a kernel that reaches over {reach} elements doesn't fit a padded {side} of {padded}");
-            return Err(l.error(message));
+            let own_height = side == "height" && l.layer.parameters.has(KERNEL_HEIGHT);
+            let hint =
+                "is the input as large as the model was made for? If so, it needs more padding or a smaller kernel";
+            return Err(l.error_in(if own_height { KERNEL_HEIGHT } else { KERNEL_WIDTH }, message).hint(hint));
         }
         let outputs = (padded - reach) / self.stride + 1;
         let (kernel, dilation, stride) = (self.kernel as usize, self.dilation as usize, self.stride as usize);
@@ -99,25 +116,47 @@ impl Window {
     }
 }
 
+/// The padding of a convolution: left, right, top and bottom, each with the id that gives it.
+pub(super) fn padding(parameters: &Parameters) -> [(u32, i32); 4] {
+    PADDING.map(|(id, followed)| {
+        let ids = [id, followed, PADDING[0].0];
+        let given = ids.into_iter().find(|id| parameters.has(*id)).unwrap_or(id);
+        (given, ids.into_iter().rev().fold(0, |value, id| parameters.int(id, value)))
+    })
+}
+
+/// Judges the padding of a convolution. What is negative pads nothing in ncnn, unless another side is padded: then ncnn
+/// writes outside its memory.
+pub(super) fn pads_sensibly(layer: &Layer) -> Result<(), Diagnostic> {
+    let sides = padding(&layer.parameters);
+    let Some((id, negative)) = sides.into_iter().find(|(_, value)| *value < 0) else { return Ok(()) };
+    if sides.iter().any(|(_, value)| *value > 0) {
+        let hint = "write 0 for the sides that aren't padded; -233 and -234 stand for all four sides together";
+        return Err(layer.error_in(id, format!("a padding of {negative} beside sides that are padded")).hint(hint));
+    }
+    if sides.iter().all(|(_, value)| *value == negative) && [SAME_UPPER, SAME_LOWER].contains(&negative) {
+        return Ok(());
+    }
+    let hint = "write 0; or -233 or -234 on all four sides for one window at every stride";
+    Err(warning(layer, id, format!("as in ncnn, a padding of {negative} pads nothing")).hint(hint))
+}
+
 /// The shapes of windows along height and width by the parameter ids convolutions have.
 ///
 /// `kernel`, height first, is for layers whose kernel comes with a weight blob.
-pub(super) fn of_convolution(l: &Lowering, kernel: Option<(i64, i64)>) -> [Shape; 2] {
-    let parameter = |id: u32, default: i64| i64::from(l.layer.parameters.int(id, default as i32));
-    let pair = |width: u32, height: u32, default: i64| {
-        let width = parameter(width, default);
-        (parameter(height, width), width)
+pub(super) fn of_convolution(parameters: &Parameters, kernel: Option<(i64, i64)>) -> [Shape; 2] {
+    let pair = |width: u32, height: u32, default: i32| {
+        let width = parameters.int(width, default);
+        (i64::from(parameters.int(height, width)), i64::from(width))
     };
-    let (kernel_h, kernel_w) = kernel.unwrap_or_else(|| pair(1, 11, 0));
+    let (kernel_h, kernel_w) = kernel.unwrap_or_else(|| pair(KERNEL_WIDTH, KERNEL_HEIGHT, 0));
     let (dilation_h, dilation_w) = pair(2, 12, 1);
     let (stride_h, stride_w) = pair(3, 13, 1);
-    let left = parameter(4, 0);
-    let right = parameter(15, left);
-    let top = parameter(14, left);
-    let bottom = parameter(16, top);
-    let padding = |before, after| match [left, right, top, bottom] {
-        [-233, -233, -233, -233] => Padding::SameUpper,
-        [-234, -234, -234, -234] => Padding::SameLower,
+    let sides = padding(parameters).map(|(_, value)| value);
+    let [left, right, top, bottom] = sides.map(|value| i64::from(value.max(0)));
+    let padding = |before, after| match sides {
+        [SAME_UPPER, SAME_UPPER, SAME_UPPER, SAME_UPPER] => Padding::SameUpper,
+        [SAME_LOWER, SAME_LOWER, SAME_LOWER, SAME_LOWER] => Padding::SameLower,
         _ => Padding::Explicit(before, after),
     };
     [
@@ -135,6 +174,10 @@ pub(super) fn image(l: &Lowering, view: &View) -> Result<View, Diagnostic> {
         [_, _, _] => Ok(view.clone()),
         [height, width] => Ok(view.reshaped(&[1, height, width])),
         [width] => Ok(view.reshaped(&[1, 1, width])),
-        _ => Err(l.error(format!("{} takes images of at most 3 dimensions, not {}", l.layer.kind, view.shape.len()))),
+        _ => {
+            let kind = &l.layer.kind;
+            let message = format!("{kind} takes images of at most 3 dimensions, not {}", view.shape.len());
+            Err(l.error(message).hint("a Reshape layer before it can join two axes to one"))
+        }
     }
 }

@@ -1,21 +1,110 @@
 //! YoloDetectionOutput and Yolov3DetectionOutput: the detections of one or several YOLO heads.
 //!
-//! 0: classes, 1: boxes in a cell, 2: score threshold, 3: overlap, 4: anchors (width, height). Version 3 only: 5: which
-//! anchors each input's boxes have, as floats (whole numbers in the file are the bits of floats), 6: pixels in a cell of
-//! each input. Inputs: `[boxes * (5 + classes), height, width]`, the channels of a box being x, y, width, height, whether
-//! there is an object, and the classes. Sources: `src/layer/yolodetectionoutput.cpp`, `yolov3detectionoutput.cpp`.
+//! Version 3 says as floats which anchors each input's boxes have; whole numbers in the file are the bits of floats.
+//! Inputs: `[boxes * (5 + classes), height, width]`, the channels of a box being x, y, width, height, whether there is
+//! an object, and the classes. Sources: `src/layer/yolodetectionoutput.cpp`, `yolov3detectionoutput.cpp`.
 //!
-//! Where nothing is detected, YoloDetectionOutput hands back its first input in ncnn, because it works in place and finds
-//! nothing to replace it with. That is no result anybody could use: here the output is empty, as that of version 3.
+//! Where nothing is detected, YoloDetectionOutput hands back its first input in ncnn, because it works in place and
+//! finds nothing to replace it with. That is no result anybody could use: here the output is empty, as that of version
+//! 3.
 
 use super::Lowering;
 use super::detections::{Candidates, map};
 use super::lowering::axis;
+use super::shape::text;
+use super::signature::{Accepts, Parameter, SOME_TO_ONE, Signature, joined};
 use super::softmax;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
 use crate::graph::{Access, Axis, Combine, Detections, Index, Nest, Reduction, View};
+use crate::ncnn::{Layer, Parameters};
+
+const CLASSES: u32 = 0;
+const BOXES: u32 = 1;
+const THRESHOLD: u32 = 2;
+const OVERLAP: u32 = 3;
+const ANCHORS: u32 = 4;
+const MASK: u32 = 5;
+const SCALES: u32 = 6;
+
+pub(super) const SIGNATURE_2: Signature =
+    Signature::new(SOME_TO_ONE, &PARAMETERS).rules(&[|layer| has_anchors(layer, Version::Two)]);
+
+pub(super) const SIGNATURE_3: Signature =
+    Signature::new(SOME_TO_ONE, &PARAMETERS_3).rules(&[has_scales, |layer| has_anchors(layer, Version::Three)]);
+
+const PARAMETERS: [Parameter; 5] = [
+    Parameter::new(CLASSES, "number of classes", Accepts::AtLeast(1)),
+    Parameter::new(BOXES, "number of boxes in a cell", Accepts::AtLeast(1)),
+    Parameter::new(THRESHOLD, "least score", Accepts::Float),
+    Parameter::new(OVERLAP, "overlap from which two boxes are one", Accepts::Float),
+    Parameter::new(ANCHORS, "widths and heights of the anchors", Accepts::Floats).required(),
+];
+
+const PARAMETERS_3: [Parameter; 7] = joined(&[
+    &PARAMETERS,
+    &[
+        Parameter::new(MASK, "numbers of the anchors of each input's boxes", Accepts::Floats).required(),
+        Parameter::new(SCALES, "pixels in a cell of each input", Accepts::Floats).required(),
+    ],
+]);
+
+/// Refuses an input without a scale.
+fn has_scales(layer: &Layer) -> Result<(), Diagnostic> {
+    let (scales, inputs) = (layer.parameters.words(SCALES).len(), layer.inputs.len());
+    if scales >= inputs {
+        return Ok(());
+    }
+    let message = format!("only {scales} of {inputs} inputs have a scale");
+    Err(layer.error_in(SCALES, message).hint("give one for each input: how many pixels a cell is wide"))
+}
+
+/// Refuses a box without an anchor.
+fn has_anchors(layer: &Layer, version: Version) -> Result<(), Diagnostic> {
+    let parameters = &layer.parameters;
+    let anchors = anchors(parameters).len();
+    for input in 0..layer.inputs.len() {
+        let Some(numbers) = anchor_numbers(parameters, version, input) else {
+            let (have, need) = (parameters.words(MASK).len(), boxes(parameters).saturating_mul(layer.inputs.len()));
+            let message = format!("only {have} of {need} boxes have the number of an anchor");
+            return Err(layer.error_in(MASK, message).hint("give one for each box in a cell of each input"));
+        };
+        if let Some((place, number)) = numbers.iter().enumerate().find(|(_, number)| **number >= anchors) {
+            let (id, hint) = match version {
+                Version::Two => (ANCHORS, "parameter 4 is the width and the height of the anchor of each box"),
+                Version::Three => (MASK, "parameter 5 numbers, from 0, the pairs of width and height in parameter 4"),
+            };
+            let message = format!("box {place} of input {input} has anchor {number}, but there are {anchors}");
+            return Err(layer.error_in(id, message).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// Width and height of each anchor.
+fn anchors(parameters: &Parameters) -> Vec<[f32; 2]> {
+    parameters.floats(ANCHORS).as_chunks().0.to_vec()
+}
+
+fn boxes(parameters: &Parameters) -> usize {
+    usize::try_from(parameters.int(BOXES, 5)).unwrap_or(0)
+}
+
+/// Which anchors the boxes of an input have, if that is said of each.
+fn anchor_numbers(parameters: &Parameters, version: Version, input: usize) -> Option<Vec<usize>> {
+    let boxes = boxes(parameters);
+    if version == Version::Two {
+        // One more than there are suffices to refuse them.
+        return Some((0..boxes.min(anchors(parameters).len() + 1)).collect());
+    }
+    let numbers = parameters.words(MASK);
+    let numbers = numbers.get(input.checked_mul(boxes)?..(input + 1).checked_mul(boxes)?)?;
+    // What is no number of an anchor is one too large.
+    let number =
+        |bits: &u32| Some(f32::from_bits(*bits)).filter(|number| *number > -1.0).map_or(usize::MAX, |x| x as usize);
+    Some(numbers.iter().map(number).collect())
+}
 
 /// Loops of the nests.
 const BOX: usize = 0;
@@ -55,7 +144,6 @@ pub(super) fn version_3(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 fn lower(l: &mut Lowering, version: Version) -> Result<(), Diagnostic> {
-    l.expect_blobs(1, usize::MAX, 1)?;
     let mut heads: Vec<Head> = Vec::new();
     let mut count = 0;
     for i in 0..l.inputs.len() {
@@ -73,9 +161,9 @@ fn lower(l: &mut Lowering, version: Version) -> Result<(), Diagnostic> {
     let kind = Detections {
         groups: 1,
         candidates: count,
-        threshold: l.layer.parameters.float(2, 0.01),
+        threshold: l.layer.parameters.float(THRESHOLD, 0.01),
         inclusive: true,
-        overlap: l.layer.parameters.float(3, 0.45),
+        overlap: l.layer.parameters.float(OVERLAP, 0.45),
         by_product: version == Version::Three,
         most_in_group: count,
         most: count,
@@ -88,36 +176,26 @@ fn lower(l: &mut Lowering, version: Version) -> Result<(), Diagnostic> {
 fn head(l: &Lowering, version: Version, i: usize, first: usize) -> Result<Head, Diagnostic> {
     let input = l.fixed_input(i)?;
     let parameters = &l.layer.parameters;
-    let number = |id, default| usize::try_from(parameters.int(id, default)).ok().filter(|number| *number > 0);
-    let (Some(classes), Some(boxes)) = (number(0, 20), number(1, 5)) else {
-        return Err(l.error("the numbers of classes and boxes must be positive"));
-    };
+    let classes = usize::try_from(parameters.int(CLASSES, 20)).unwrap_or(0);
+    let boxes = boxes(parameters);
     let [channels, height, width] = input.shape[..] else {
-        return Err(l.error(format!("input {i} isn't an image of three dimensions")));
+        let message = format!("input {i} of {} isn't an image of three dimensions", text(&input.shape));
+        return Err(l.error(message).hint("the inputs are feature maps: channels, height and width"));
     };
     if channels / boxes != FIRST_CLASS + classes {
-        return Err(
-            l.error(format!("input {i} has {channels} channels, but {boxes} boxes of 5 + {classes} are needed"))
-        );
+        let message = format!("input {i} has {channels} channels, not {boxes} x (5 + {classes})");
+        return Err(l.error(message).hint("parameter 0 is the number of classes, parameter 1 that of boxes in a cell"));
     }
-    let biases = parameters.floats(4);
-    let (numbers, plane) = match version {
-        Version::Two => ((0..boxes).collect(), [width as f32, height as f32]),
+    let plane = match version {
+        Version::Two => [width as f32, height as f32],
         Version::Three => {
-            let mask: Vec<f32> = parameters.words(5).into_iter().map(f32::from_bits).collect();
-            let (Some(mask), Some(scale)) =
-                (mask.get(i * boxes..(i + 1) * boxes), parameters.floats(6).get(i).copied())
-            else {
-                return Err(l.error(format!("the mask or the scale of input {i} is missing")));
-            };
-            let pixels = |cells: usize| (scale * cells as f32).trunc();
-            (mask.iter().map(|number| *number as usize).collect::<Vec<_>>(), [pixels(width), pixels(height)])
+            let scale = parameters.floats(SCALES)[i];
+            [width, height].map(|cells| (scale * cells as f32).trunc())
         }
     };
-    let anchor = |number: &usize| Some([*biases.get(number.checked_mul(2)?)?, *biases.get(number * 2 + 1)?]);
-    let Some(anchors) = numbers.iter().map(anchor).collect::<Option<Vec<_>>>() else {
-        return Err(l.error(format!("a box of input {i} has no anchor: there are {}", biases.len() / 2)));
-    };
+    let all = anchors(parameters);
+    let numbers = anchor_numbers(parameters, version, i).unwrap_or_default();
+    let anchors = numbers.into_iter().map(|number| all[number]).collect();
     Ok(Head { input, boxes, classes, anchors, plane, first })
 }
 

@@ -212,7 +212,7 @@ impl Inspection {
             })
         });
         let stored = |format: &Format| {
-            let name = |name: &String| json!({ "name": name, "format": format.text() });
+            let name = |name: &&str| json!({ "name": name, "format": format.text() });
             self.compiled.plan.rounded_to(*format).iter().map(name).collect::<Vec<_>>()
         };
         json!({

@@ -250,9 +250,12 @@ fn is_pipe(_: &fs::Metadata) -> bool {
     false
 }
 
-/// `in0=3,224,224`.
+/// `in0=3,224,224`, or `cache=0` for a cache that is empty.
 fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
     let (name, extents) = text.split_once('=').ok_or("an input is given as NAME=EXTENTS, such as in0=3,224,224")?;
+    if extents.trim() == "0" {
+        return Ok((name.into(), vec![0]));
+    }
     let extent = |text: &str| match text.trim().parse::<usize>() {
         Ok(extent) if extent > 0 => Ok(extent),
         Ok(_) | Err(_) => Err(format!("`{text}` is no extent: a shape is whole numbers above 0, outermost first")),
@@ -329,7 +332,8 @@ mod tests {
     fn shapes_are_whole_numbers() {
         assert_eq!(shape("in0=3,224,224"), Ok(("in0".into(), vec![3, 224, 224])));
         assert_eq!(shape("a/b=1"), Ok(("a/b".into(), vec![1])));
-        for wrong in ["in0", "in0=", "in0=3,,4", "in0=0", "in0=-1", "in0=1,2,3,4,5", "in0=99999999999999999999999"] {
+        assert_eq!(shape("cache=0"), Ok(("cache".into(), vec![0])));
+        for wrong in ["in0", "in0=", "in0=3,,4", "in0=0,4", "in0=-1", "in0=1,2,3,4,5", "in0=99999999999999999999999"] {
             shape(wrong).expect_err(wrong);
         }
     }

@@ -3,7 +3,6 @@
 use super::super::arithmetic::{Arithmetic, Evaluator};
 use crate::graph::Detections;
 use crate::instruction::Instruction;
-use std::cmp::Ordering;
 
 /// A detection: its group, its candidate and its score.
 type Chosen<A> = (usize, usize, <A as Arithmetic>::Value);
@@ -43,17 +42,31 @@ fn sufficient<A: Arithmetic>(detections: &Detections, scores: &[A::Value], group
     scores.filter(|(_, score)| passes(**score)).map(|(candidate, score)| (group, candidate, *score)).collect()
 }
 
-/// Sorts by descending score, keeping the order of equal ones. No score is NaN.
+/// Sorts by descending score, as ncnn's quicksort does. No score is NaN.
 fn sort<A: Arithmetic>(chosen: &mut [Chosen<A>]) {
-    chosen.sort_by(|(_, _, a), (_, _, b)| {
-        if less::<A>(*b, *a) {
-            Ordering::Less
-        } else if less::<A>(*a, *b) {
-            Ordering::Greater
-        } else {
-            Ordering::Equal
+    let mut unsorted = vec![(0, chosen.len())];
+    while let Some((start, end)) = unsorted.pop() {
+        if end - start < 2 {
+            continue;
         }
-    });
+        let (_, _, pivot) = chosen[usize::midpoint(start, end - 1)];
+        // What lies before `low` is no smaller than the pivot, what lies from `high` on no larger.
+        let (mut low, mut high) = (start, end);
+        while low < high {
+            while less::<A>(pivot, chosen[low].2) {
+                low += 1;
+            }
+            while less::<A>(chosen[high - 1].2, pivot) {
+                high -= 1;
+            }
+            if low < high {
+                chosen.swap(low, high - 1);
+                low += 1;
+                high -= 1;
+            }
+        }
+        unsorted.extend([(start, high), (low, end)]);
+    }
 }
 
 /// Those that overlap none of the distinct ones before them.

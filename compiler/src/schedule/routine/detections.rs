@@ -1,7 +1,7 @@
 //! Non-maximum suppression: detections chosen and sorted by their scores.
 
 use super::scalars::{
-    Array, add, address, both, count_up, for_each, integer, less, load, not, smaller, store, variable, while_less,
+    Array, add, address, both, count_up, for_each, integer, less, load, not, smaller, store, variable,
 };
 use crate::expression::Expression;
 use crate::graph::Detections;
@@ -12,9 +12,9 @@ use crate::kernel::{Address, BufferId, Builder, Op, Type, ValueId, VariableId};
 struct Memory {
     boxes: Array,
     areas: Array,
-    /// Permutations being sorted, and the room for it.
+    /// A permutation being sorted, and which ranges of it are not yet sorted.
     order: Array,
-    room: Array,
+    unsorted: Array,
     /// The chosen so far: candidate, score and label.
     chosen: Array,
 }
@@ -23,18 +23,23 @@ const CANDIDATE: usize = 0;
 const SCORE: usize = 1;
 const LABEL: usize = 2;
 
+const START: usize = 0;
+const END: usize = 1;
+
 /// Builds the kernel. `reads` are boxes, areas, scores and (so many) labels; `writes` the rows and their extents.
 pub(super) fn build(b: &mut Builder, kind: &Detections, reads: &[BufferId], labels: usize, writes: &[BufferId]) {
     let [boxes, areas, scores, label_words] = reads[..] else { unreachable!("four operands") };
     let chosen = (kind.groups * kind.chosen_in_group()).max(1);
     let sorted = chosen.max(kind.candidates);
-    let own = b.output("own", 2 * sorted + 3 * chosen);
+    // Each range is parted at most as often as it is long.
+    let ranges = sorted + 1;
+    let own = b.output("own", sorted + 2 * ranges + 3 * chosen);
     let memory = Memory {
         boxes: Array { buffer: boxes, first: 0, records: kind.candidates, words: 4 },
         areas: Array::of(areas, kind.candidates),
         order: Array::of(own, sorted),
-        room: Array { buffer: own, first: sorted, records: sorted, words: 1 },
-        chosen: Array { buffer: own, first: 2 * sorted, records: chosen, words: 3 },
+        unsorted: Array { buffer: own, first: sorted, records: ranges, words: 2 },
+        chosen: Array { buffer: own, first: sorted + 2 * ranges, records: chosen, words: 3 },
     };
     let zero = integer(b, 0);
     let count = variable(b, zero);
@@ -68,8 +73,8 @@ pub(super) fn build(b: &mut Builder, kind: &Detections, reads: &[BufferId], labe
     b.store(Address::new(writes[1], 1), columns);
 }
 
-/// Appends a group's distinct candidates to the chosen ones. Scores and labels are those of candidate 0; whether there is
-/// a label for every candidate is said beside.
+/// Appends a group's distinct candidates to the chosen ones. Scores and labels are those of candidate 0; whether there
+/// is a label for every candidate is said beside.
 fn choose_in_group(
     b: &mut Builder,
     kind: &Detections,
@@ -161,52 +166,108 @@ fn is_covered(
     b.get(covered)
 }
 
-/// Sorts the first `count` entries of the order by descending key, keeping the order of equal ones: a merge sort from
-/// runs of one entry up, so that no data make it slow.
+/// Sorts the first `count` entries of the order by descending key, as ncnn's quicksort does; no key is NaN. Whatever
+/// the keys, a range is left as two smaller ones or as none, so that this ends.
 fn sort(b: &mut Builder, memory: &Memory, count: ValueId, key: &dyn Fn(&mut Builder, ValueId) -> ValueId) {
-    let (zero, one) = (integer(b, 0), integer(b, 1));
-    // The count is confined to the array, so that twice a run's length stays far from overflowing.
-    let longest = integer(b, memory.order.records);
-    let count = smaller(b, count, longest);
-    let length = variable(b, one);
-    while_less(b, length, count, |b, run| {
-        let start = variable(b, zero);
-        while_less(b, start, count, |b, first| {
-            let middle = add(b, first, run);
-            let end = add(b, middle, run);
-            let (middle, end) = (smaller(b, middle, count), smaller(b, end, count));
-            merge(b, memory, (first, middle, end), key);
-            b.set(start, end);
-        });
-        for_each(b, zero, count, |b, i| {
-            let entry = load(b, memory.room, i, 0);
-            store(b, memory.order, i, 0, entry);
-        });
-        let twice = add(b, run, run);
-        b.set(length, twice);
-    });
+    let (zero, one, two) = (integer(b, 0), integer(b, 1), integer(b, 2));
+    let waiting = variable(b, zero);
+    wait(b, memory, waiting, (zero, count));
+    b.repeat_while(
+        |b| {
+            let waiting = b.get(waiting);
+            less(b, zero, waiting)
+        },
+        |b| {
+            let next = b.get(waiting);
+            let next = b.apply(Instruction::IntegerSubtract, &[next, one]);
+            b.set(waiting, next);
+            let (start, end) = (load(b, memory.unsorted, next, START), load(b, memory.unsorted, next, END));
+            let length = b.apply(Instruction::IntegerSubtract, &[end, start]);
+            let single = less(b, length, two);
+            b.choose(
+                single,
+                |_| {},
+                |b| {
+                    let (low, high) = part(b, memory, (start, end), key);
+                    wait(b, memory, waiting, (start, high));
+                    wait(b, memory, waiting, (low, end));
+                },
+            );
+        },
+    );
 }
 
-/// Merges two sorted runs of the order, `first..middle` and `middle..end`, into the same place of the room.
-fn merge(
+/// Puts a range of the order off until it is its turn.
+fn wait(b: &mut Builder, memory: &Memory, waiting: VariableId, (start, end): (ValueId, ValueId)) {
+    let at = b.get(waiting);
+    store(b, memory.unsorted, at, START, start);
+    store(b, memory.unsorted, at, END, end);
+    count_up(b, waiting);
+}
+
+/// Parts a range of the order by the key in its middle; gives the start of the part of smaller keys, then the end of
+/// that of larger ones. Between the two there may be an entry that is in its place.
+fn part(
     b: &mut Builder,
     memory: &Memory,
-    (first, middle, end): (ValueId, ValueId, ValueId),
+    (start, end): (ValueId, ValueId),
     key: &dyn Fn(&mut Builder, ValueId) -> ValueId,
-) {
-    let (left, right) = (variable(b, first), variable(b, middle));
-    for_each(b, first, end, |b, to| {
-        let (at_left, at_right) = (b.get(left), b.get(right));
-        let (entry_left, entry_right) = (load(b, memory.order, at_left, 0), load(b, memory.order, at_right, 0));
-        let (key_left, key_right) = (key(b, entry_left), key(b, entry_right));
-        // The right one goes first when the left run is used up, or when it is there and its key is larger.
-        let (left_there, right_there) = (less(b, at_left, middle), less(b, at_right, end));
-        let larger = b.apply(Instruction::Less, &[key_left, key_right]);
-        let preferred = both(b, right_there, larger);
-        let left_gone = not(b, left_there);
-        let take_right = b.apply(Instruction::Or, &[left_gone, preferred]);
-        let entry = b.apply(Instruction::Select, &[take_right, entry_right, entry_left]);
-        store(b, memory.room, to, 0, entry);
-        b.choose(take_right, |b| count_up(b, right), |b| count_up(b, left));
-    });
+) -> (ValueId, ValueId) {
+    let one = integer(b, 1);
+    let key_at = |b: &mut Builder, at: ValueId| {
+        let entry = load(b, memory.order, at, 0);
+        key(b, entry)
+    };
+    let last = b.apply(Instruction::IntegerSubtract, &[end, one]);
+    let sum = add(b, start, last);
+    let middle = b.apply(Instruction::ShiftRight, &[sum, one]);
+    let pivot = key_at(b, middle);
+    let (low, high) = (variable(b, start), variable(b, end));
+    b.repeat_while(
+        |b| {
+            let (low, high) = (b.get(low), b.get(high));
+            less(b, low, high)
+        },
+        |b| {
+            b.repeat_while(
+                |b| {
+                    let at = b.get(low);
+                    let key = key_at(b, at);
+                    let (larger, within) = (b.apply(Instruction::Less, &[pivot, key]), less(b, at, last));
+                    both(b, larger, within)
+                },
+                |b| count_up(b, low),
+            );
+            let before = |b: &mut Builder, high: VariableId| {
+                let high = b.get(high);
+                b.apply(Instruction::IntegerSubtract, &[high, one])
+            };
+            b.repeat_while(
+                |b| {
+                    let at = before(b, high);
+                    let key = key_at(b, at);
+                    let (smaller, within) = (b.apply(Instruction::Less, &[key, pivot]), less(b, start, at));
+                    both(b, smaller, within)
+                },
+                |b| {
+                    let next = before(b, high);
+                    b.set(high, next);
+                },
+            );
+            let (left, right) = (b.get(low), before(b, high));
+            let crossed = less(b, right, left);
+            b.choose(
+                crossed,
+                |_| {},
+                |b| {
+                    let entries = (load(b, memory.order, left, 0), load(b, memory.order, right, 0));
+                    store(b, memory.order, left, 0, entries.1);
+                    store(b, memory.order, right, 0, entries.0);
+                    count_up(b, low);
+                    b.set(high, right);
+                },
+            );
+        },
+    );
+    (b.get(low), b.get(high))
 }
