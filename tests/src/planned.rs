@@ -110,8 +110,8 @@ pub fn plan_case(case: &Case, mode: Mode, stored: Stored, targets: &[&'static Ta
     let (mut param, mut outputs) = (read(&case.param), case_outputs(case));
     if stored.activations.is_narrow() {
         // Nothing can follow an output whose size depends on the data, nor come between an empty input and its layer.
-        let outputs = known_case(case)?.graph.outputs;
-        if outputs.iter().any(|output| output.view.extents.is_some()) || !case.inputs.iter().all(Blob::is_fed) {
+        let of_case = known_case(case)?.graph.outputs;
+        if of_case.iter().any(|output| output.view.extents.is_some()) || !case.inputs.iter().all(Blob::is_fed) {
             return None;
         }
         let text = String::from_utf8(param).expect("the cases are text");
