@@ -1,8 +1,9 @@
 //! Makes the nests of compensated layers say what is kept and what is rounded.
 //!
 //! A layer's result is rounded once, where it is stored, and marked so: whoever fuses the layer with another one keeps the
-//! rounding. What stays inside the layer is kept in two tensors: the nearest words, and what rounding to them took. A nest
-//! writes one tensor, so each of them has a nest of its own, which computes the same up to that.
+//! rounding. What the layer itself goes on with is kept in two tensors: the nearest words, which are all that others read,
+//! and what rounding to them took. A nest writes one tensor, so each of them has a nest of its own, which computes the same
+//! up to that.
 
 use super::uses::Uses;
 use crate::expression::{Expression, Node, NodeId};
@@ -27,8 +28,8 @@ pub struct Refused {
 /// # Errors
 /// Every layer that can't be compensated, once.
 pub fn compensate(graph: &mut Graph) -> Result<(), Vec<Refused>> {
-    let inside = kept_inside(graph);
-    let mut rests: HashMap<TensorId, TensorId> = HashMap::new();
+    let inside = read_inside(graph);
+    let mut rests = Rests::default();
     let mut refused = BTreeSet::new();
     let operations = std::mem::take(&mut graph.operations);
     // Writers come before readers, so what they leave is known; a tensor of several parts has a rest when one of them has.
@@ -40,7 +41,8 @@ pub fn compensate(graph: &mut Graph) -> Result<(), Vec<Refused>> {
             Ok(true) => {}
             Ok(false) => {
                 for tensor in operation.writes().into_iter().filter(|tensor| inside.contains(tensor)) {
-                    rests.entry(tensor).or_insert_with(|| add_rest(graph, tensor));
+                    let layer = operation.name();
+                    rests.0.entry(tensor).or_insert_with(|| (layer.to_string(), add_rest(graph, tensor)));
                 }
             }
             Err(reason) => {
@@ -63,19 +65,32 @@ pub fn compensate(graph: &mut Graph) -> Result<(), Vec<Refused>> {
     Ok(())
 }
 
-/// The tensors that compensated layers make for themselves alone.
-fn kept_inside(graph: &Graph) -> BTreeSet<TensorId> {
+/// The tensors of rests, with the layers that make and read them, by the tensors that they complete.
+#[derive(Default)]
+struct Rests(HashMap<TensorId, (String, TensorId)>);
+
+impl Rests {
+    /// What a nest reads, or writes, beside a tensor of its own layer.
+    fn of(&self, nest: &Nest, tensor: TensorId) -> Option<TensorId> {
+        self.0.get(&tensor).filter(|(layer, _)| *layer == nest.name).map(|(_, rest)| *rest)
+    }
+}
+
+/// The tensors that compensated layers go on with themselves.
+fn read_inside(graph: &Graph) -> BTreeSet<TensorId> {
     let uses = Uses::of(graph);
-    let alone = |tensor: &usize| {
-        let users = || uses.writers[*tensor].iter().chain(&uses.readers[*tensor]).map(|at| &graph.operations[*at]);
-        let layer = users().next().map_or("", Operation::name);
-        let nests = users().all(|user| matches!(user, Operation::Nest(nest) if nest.name == layer));
-        let read = !uses.readers[*tensor].is_empty() && !uses.wanted[*tensor];
-        let floats = graph.tensors[*tensor].element == Element::F32;
-        read && nests && floats && graph.mode_of(layer) == Mode::Compensated
+    let nest_of = |at: &usize| match &graph.operations[*at] {
+        Operation::Nest(nest) => Some(nest.name.as_str()),
+        Operation::Routine(_) => None,
     };
-    let computed = (0..graph.tensors.len()).filter(|tensor| !uses.writers[*tensor].is_empty());
-    computed.filter(alone).map(TensorId).collect()
+    let is_read_inside = |tensor: &usize| {
+        let mut writers = uses.writers[*tensor].iter().map(nest_of);
+        let Some(Some(layer)) = writers.next() else { return false };
+        let made = writers.all(|other| other == Some(layer)) && graph.mode_of(layer) == Mode::Compensated;
+        let read = uses.readers[*tensor].iter().any(|at| nest_of(at) == Some(layer));
+        made && read && graph.tensors[*tensor].element == Element::F32
+    };
+    (0..graph.tensors.len()).filter(is_read_inside).map(TensorId).collect()
 }
 
 fn add_rest(graph: &mut Graph, tensor: TensorId) -> TensorId {
@@ -84,7 +99,7 @@ fn add_rest(graph: &mut Graph, tensor: TensorId) -> TensorId {
 }
 
 /// Whether words hold all that an operation writes; otherwise why it can't be compensated.
-fn exactness(operation: &Operation, rests: &HashMap<TensorId, TensorId>) -> Result<bool, String> {
+fn exactness(operation: &Operation, rests: &Rests) -> Result<bool, String> {
     match operation {
         Operation::Nest(nest) => recipe::is_exact(&joined(nest, rests)).map_err(|refusal| refusal.to_string()),
         Operation::Routine(routine) => match routine.kind {
@@ -98,11 +113,10 @@ fn exactness(operation: &Operation, rests: &HashMap<TensorId, TensorId>) -> Resu
 }
 
 /// The nests that do the same with what rounding takes: one, or a second one for the rest.
-fn marked(nest: &Nest, rests: &HashMap<TensorId, TensorId>) -> Vec<Nest> {
-    let rest = rests.get(&nest.write.tensor);
+fn marked(nest: &Nest, rests: &Rests) -> Vec<Nest> {
+    let rest = rests.of(nest, nest.write.tensor);
     if let (None, Node::Read(read)) = (&nest.reduction, &nest.store.nodes[nest.store.result().0 as usize]) {
-        let source = rests.get(&nest.reads[*read].tensor);
-        return copies(nest, source.copied(), rest.copied());
+        return copies(nest, rests.of(nest, nest.reads[*read].tensor), rest);
     }
     let nest = joined(nest, rests);
     let Some(rest) = rest else {
@@ -110,7 +124,7 @@ fn marked(nest: &Nest, rests: &HashMap<TensorId, TensorId>) -> Vec<Nest> {
     };
     let second = Nest {
         store: called(&nest.store, Function::Rest),
-        write: Access { tensor: *rest, ..nest.write.clone() },
+        write: Access { tensor: rest, ..nest.write.clone() },
         ..nest.clone()
     };
     vec![Nest { store: nearest(&nest.store), ..nest }, second]
@@ -178,12 +192,12 @@ fn nearest(expression: &Expression) -> Expression {
 }
 
 /// The nest with every value that has a rest read in two words.
-fn joined(nest: &Nest, rests: &HashMap<TensorId, TensorId>) -> Nest {
+fn joined(nest: &Nest, rests: &Rests) -> Nest {
     let mut reads = nest.reads.clone();
     let seconds: Vec<Option<usize>> = (nest.reads.iter())
         .map(|access| {
-            let rest = rests.get(&access.tensor)?;
-            reads.push(of_rest(access, *rest));
+            let rest = rests.of(nest, access.tensor)?;
+            reads.push(of_rest(access, rest));
             Some(reads.len() - 1)
         })
         .collect();
