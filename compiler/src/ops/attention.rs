@@ -38,9 +38,9 @@ pub(super) const SIGNATURE: Signature = Signature::new(
         Parameter::new(WEIGHTS, "number of query weights", Accepts::AtLeast(1)).required(),
         Parameter::new(KEY, "extent of the keys", Accepts::AtLeast(1)),
         Parameter::new(VALUE, "extent of the values", Accepts::AtLeast(1)),
-        Parameter::new(MASKED, "word that there is a mask", Accepts::Flag),
+        Parameter::new(MASKED, "flag that there is a mask", Accepts::Flag),
         Parameter::new(SCALE, "scale of the queries", Accepts::Float),
-        Parameter::new(CACHED, "word that there are caches of keys and values", Accepts::Flag),
+        Parameter::new(CACHED, "flag that there are caches of keys and values", Accepts::Flag),
         Parameter::new(QUANTISATION, "quantisation", Accepts::Integer),
     ],
 )

@@ -11,7 +11,7 @@ pub(super) const SIGNATURE: Signature = Signature::new(
     |parameters| Blobs::new(if is_with_number(parameters) { 1 } else { 2 }, 1),
     &[
         Parameter::new(0, "binary operation", Accepts::RowOf(|| OPERATIONS.map(|(name, ..)| name).to_vec())),
-        Parameter::new(1, "word that a number is the second operand", Accepts::Flag),
+        Parameter::new(1, "flag that a number is the second operand", Accepts::Flag),
         Parameter::new(2, "number", Accepts::Float).when(is_with_number),
     ],
 );

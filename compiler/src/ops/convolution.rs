@@ -52,12 +52,12 @@ const PARAMETERS_IN_GROUPS: [Parameter; 19] = joined(&[&PARAMETERS, &[contractio
 const OWN: &[Parameter] = &[
     Parameter::new(OUTPUTS, "number of outputs", Accepts::AtLeast(1)).required().when(has_weights),
     Parameter::new(KERNEL_WIDTH, "kernel width", Accepts::AtLeast(1)).required().when(has_weights),
-    Parameter::new(BIASED, "word that there is a bias", Accepts::Flag),
+    Parameter::new(BIASED, "flag that there is a bias", Accepts::Flag),
     Parameter::new(WEIGHTS, "number of weights", Accepts::AtLeast(1)).required().when(has_weights),
     Parameter::new(QUANTISATION, "quantisation", Accepts::Integer),
     Parameter::new(KERNEL_HEIGHT, "kernel height", Accepts::AtLeast(1)).when(has_weights),
     Parameter::new(PADDING_VALUE, "value of the padding", Accepts::Float),
-    Parameter::new(DYNAMIC, "word that the weights are an input", Accepts::Flag),
+    Parameter::new(DYNAMIC, "flag that the weights are an input", Accepts::Flag),
 ];
 
 /// Whether the weights are the layer's own.

@@ -44,14 +44,14 @@ const PARAMETERS_IN_GROUPS: [Parameter; 21] = joined(&[&PARAMETERS, &[contractio
 const OWN: &[Parameter] = &[
     Parameter::new(OUTPUTS, "number of outputs", Accepts::AtLeast(1)).required().when(has_weights),
     Parameter::new(KERNEL_WIDTH, "kernel width", Accepts::AtLeast(1)).required().when(has_weights),
-    Parameter::new(BIASED, "word that there is a bias", Accepts::Flag),
+    Parameter::new(BIASED, "flag that there is a bias", Accepts::Flag),
     Parameter::new(WEIGHTS, "number of weights", Accepts::AtLeast(1)).required().when(has_weights),
     Parameter::new(KERNEL_HEIGHT, "kernel height", Accepts::AtLeast(1)).when(has_weights),
     Parameter::new(EXTRA_RIGHT, "output padding right", Accepts::AtLeast(0)),
     Parameter::new(EXTRA_BOTTOM, "output padding bottom", Accepts::AtLeast(0)),
     Parameter::new(OUTPUT_WIDTH, "output width", Accepts::Integer),
     Parameter::new(OUTPUT_HEIGHT, "output height", Accepts::Integer),
-    Parameter::new(DYNAMIC, "word that the weights are an input", Accepts::Flag),
+    Parameter::new(DYNAMIC, "flag that the weights are an input", Accepts::Flag),
 ];
 
 /// Whether the weights are the layer's own.

@@ -32,8 +32,8 @@ pub(super) const SIGNATURE: Signature = Signature::new(
     &[
         Parameter::new(ALPHA, "alpha", Accepts::Float),
         Parameter::new(BETA, "beta", Accepts::Float),
-        Parameter::new(TRANSPOSED_A, "word that A is stored transposed", Accepts::Flag),
-        Parameter::new(TRANSPOSED_B, "word that B is stored transposed", Accepts::Flag),
+        Parameter::new(TRANSPOSED_A, "flag that A is stored transposed", Accepts::Flag),
+        Parameter::new(TRANSPOSED_B, "flag that B is stored transposed", Accepts::Flag),
         Parameter::new(CONSTANT_A, "kind of A", OPERAND),
         Parameter::new(CONSTANT_B, "kind of B", OPERAND),
         Parameter::new(CONSTANT_C, "kind of C", OPERAND),
@@ -47,11 +47,11 @@ pub(super) const SIGNATURE: Signature = Signature::new(
             .required()
             .when(|p| is_constant(p, CONSTANT_A) || is_constant(p, CONSTANT_B)),
         Parameter::new(SPREAD, "broadcast of C", Accepts::OneOf(SPREADS)).when(|p| is_constant(p, CONSTANT_C)),
-        Parameter::new(MIDDLE_AXIS, "word that the output has an axis of 1 in the middle", Accepts::Flag),
+        Parameter::new(MIDDLE_AXIS, "flag that the output has an axis of 1 in the middle", Accepts::Flag),
         // How ncnn stores the output, and divides the work: that says nothing here.
         Parameter::new(12, "packing of the output", Accepts::Integer),
         Parameter::new(13, "type of the output", Accepts::Integer),
-        Parameter::new(TRANSPOSED_OUTPUT, "word that the output is transposed", Accepts::Flag),
+        Parameter::new(TRANSPOSED_OUTPUT, "flag that the output is transposed", Accepts::Flag),
         Parameter::new(QUANTISATION, "quantisation", Accepts::Integer),
         Parameter::new(20, "rows of a tile", Accepts::Integer),
         Parameter::new(21, "columns of a tile", Accepts::Integer),

@@ -21,7 +21,7 @@ pub(super) const SIGNATURE: Signature =
 const PARAMETERS: [Parameter; 6] = joined(&[
     &[
         Parameter::new(OUTPUTS, "number of outputs", Accepts::AtLeast(1)).required(),
-        Parameter::new(BIASED, "word that there is a bias", Accepts::Flag),
+        Parameter::new(BIASED, "flag that there is a bias", Accepts::Flag),
         Parameter::new(WEIGHTS, "number of weights", Accepts::AtLeast(1)).required(),
         Parameter::new(QUANTISATION, "quantisation", Accepts::Integer),
     ],

@@ -31,8 +31,8 @@ pub(super) const SIGNATURE: Signature = Signature::new(
         Parameter::new(HEIGHT, "output height", Accepts::AtLeast(0)).when(has_given_size),
         Parameter::new(WIDTH, "output width", Accepts::AtLeast(0)).when(has_given_size),
         // Only 1 says so.
-        Parameter::new(AS_REFERENCE, "word that the second input has the output's size", Accepts::Integer),
-        Parameter::new(CORNERS, "word that the corners of both images are the same points", Accepts::Flag),
+        Parameter::new(AS_REFERENCE, "flag that the second input has the output's size", Accepts::Integer),
+        Parameter::new(CORNERS, "flag that the corners of both images are the same points", Accepts::Flag),
         Parameter::new(SIZES, "width and height", Accepts::Text),
     ],
 )

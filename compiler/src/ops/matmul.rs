@@ -14,7 +14,7 @@ const TRANSPOSED: u32 = 0;
 
 pub(super) const SIGNATURE: Signature = Signature::new(
     |_| Blobs::new(2, 1),
-    &[Parameter::new(TRANSPOSED, "word that the second input's last two axes are exchanged", Accepts::Flag)],
+    &[Parameter::new(TRANSPOSED, "flag that the second input's last two axes are exchanged", Accepts::Flag)],
 );
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {

@@ -20,7 +20,7 @@ pub(super) const INNERMOST: Signature = Signature::new(
     &[
         Parameter::new(0, "number of elements normalised together", Accepts::AtLeast(1)).required().when(is_affine),
         Parameter::new(1, "epsilon", Accepts::Float),
-        Parameter::new(2, "word that there are learned values", Accepts::Flag),
+        Parameter::new(2, "flag that there are learned values", Accepts::Flag),
     ],
 );
 
@@ -29,7 +29,7 @@ pub(super) const INSTANCE: Signature = Signature::new(
     &[
         Parameter::new(0, "number of channels", Accepts::AtLeast(1)).required().when(is_affine),
         Parameter::new(1, "epsilon", Accepts::Float),
-        Parameter::new(2, "word that there are learned values", Accepts::Flag),
+        Parameter::new(2, "flag that there are learned values", Accepts::Flag),
     ],
 );
 
@@ -42,7 +42,7 @@ pub(super) const GROUP: Signature = Signature::new(
         Parameter::new(GROUPS, "number of groups", Accepts::AtLeast(1)),
         Parameter::new(CHANNELS, "number of channels", Accepts::AtLeast(1)).required(),
         Parameter::new(2, "epsilon", Accepts::Float),
-        Parameter::new(3, "word that there are learned values", Accepts::Flag),
+        Parameter::new(3, "flag that there are learned values", Accepts::Flag),
     ],
 )
 .rules(&[are_equal_groups]);
@@ -51,7 +51,7 @@ pub(super) const MEAN_VARIANCE: Signature = Signature::new(
     ONE_TO_ONE,
     &[
         Parameter::new(0, "word to divide by the deviation too", Accepts::Flag),
-        Parameter::new(1, "word that all channels are taken together", Accepts::Flag),
+        Parameter::new(1, "flag that all channels are taken together", Accepts::Flag),
         Parameter::new(2, "epsilon, added to the deviation", Accepts::Float),
     ],
 );
@@ -60,7 +60,7 @@ pub(super) const NORMALIZE: Signature = Signature::new(
     ONE_TO_ONE,
     &[
         Parameter::new(0, "word to sum over space", Accepts::Flag),
-        Parameter::new(1, "word that all channels share a scale", Accepts::Flag),
+        Parameter::new(1, "flag that all channels share a scale", Accepts::Flag),
         Parameter::new(2, "epsilon", Accepts::Float),
         Parameter::new(3, "number of scales", Accepts::AtLeast(1)).required(),
         Parameter::new(4, "word to sum over channels", Accepts::Flag),

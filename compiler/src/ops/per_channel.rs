@@ -31,7 +31,7 @@ pub(super) const SCALE: Signature = Signature::new(
         Parameter::new(CHANNELS, "number of scales", Accepts::AtLeast(1))
             .required()
             .when(|parameters| !is_from_input(parameters)),
-        Parameter::new(WITH_BIAS, "word that there is a bias", Accepts::Flag),
+        Parameter::new(WITH_BIAS, "flag that there is a bias", Accepts::Flag),
     ],
 )
 .rules(&[has_weights_for_bias]);

@@ -29,8 +29,8 @@ pub(super) const SIGNATURE: Signature = Signature::new(
         Parameter::new(4, "variance down", Accepts::Float),
         Parameter::new(5, "variance of the width", Accepts::Float),
         Parameter::new(6, "variance of the height", Accepts::Float),
-        Parameter::new(FLIP, "word that ratios are also taken inverted", Accepts::Flag),
-        Parameter::new(CLIP, "word that boxes are confined to the image", Accepts::Flag),
+        Parameter::new(FLIP, "flag that ratios are also taken inverted", Accepts::Flag),
+        Parameter::new(CLIP, "flag that boxes are confined to the image", Accepts::Flag),
         // -233 stands for the size of the second input.
         Parameter::new(IMAGE[0], "image width", Accepts::Integer),
         Parameter::new(IMAGE[1], "image height", Accepts::Integer),
@@ -38,8 +38,8 @@ pub(super) const SIGNATURE: Signature = Signature::new(
         Parameter::new(STEPS[0], "step width", Accepts::Float),
         Parameter::new(STEPS[1], "step height", Accepts::Float),
         Parameter::new(OFFSET, "offset of the first centre in steps", Accepts::Float),
-        Parameter::new(WHOLE_STEPS, "word that the share of a cell is rounded up", Accepts::Flag),
-        Parameter::new(HALF_PIXEL, "word that centres are half a pixel off", Accepts::Flag),
+        Parameter::new(WHOLE_STEPS, "flag that the share of a cell is rounded up", Accepts::Flag),
+        Parameter::new(HALF_PIXEL, "flag that centres are half a pixel off", Accepts::Flag),
     ],
 )
 .rules(&[has_sizes, has_an_image]);

@@ -16,11 +16,11 @@ pub(super) const SIGNATURE: Signature = Signature::new(
     ONE_TO_ONE,
     &[
         Parameter::new(0, "reduction", Accepts::RowOf(|| OPERATIONS.iter().map(|row| row.name).collect())),
-        Parameter::new(ALL, "word that all axes are reduced", Accepts::Flag),
+        Parameter::new(ALL, "flag that all axes are reduced", Accepts::Flag),
         Parameter::new(2, "factor of the result", Accepts::Float),
         Parameter::new(AXES, "axes", Accepts::Axes),
-        Parameter::new(4, "word that reduced axes stay, with extent 1", Accepts::Flag),
-        Parameter::new(IS_NEW, "word that the axes count as they should", Accepts::Flag),
+        Parameter::new(4, "flag that reduced axes stay, with extent 1", Accepts::Flag),
+        Parameter::new(IS_NEW, "flag that the axes count as they should", Accepts::Flag),
     ],
 )
 .rules(&[is_new]);

@@ -15,7 +15,7 @@ pub(super) const SIGNATURE: Signature = Signature::new(
     ONE_TO_ONE,
     &[
         Parameter::new(AXIS, "axis", Accepts::Integer),
-        Parameter::new(1, "word that the axis counts as it should", Accepts::Flag),
+        Parameter::new(1, "flag that the axis counts as it should", Accepts::Flag),
     ],
 )
 .rules(&[is_new]);
