@@ -286,7 +286,8 @@ pub fn stem(param: &str) -> String {
 pub fn type_name(stem: &str) -> String {
     let words = stem.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let name: String = words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect();
-    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("Model{name}") }
+    // `Self` is the only word of this form that Rust keeps for itself.
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) && name != "Self" { name } else { format!("Model{name}") }
 }
 
 /// Whether Rust takes it for a name, without being asked about keywords.
@@ -366,6 +367,7 @@ mod tests {
             ("mobilenet_v2.fp32.param", "MobilenetV2Fp32"),
             ("squeezenet_v1.1.param.bin", "SqueezenetV11"),
             ("7.param", "Model7"),
+            ("self.param", "ModelSelf"),
             ("größe.param", "GrE"),
         ] {
             assert_eq!(type_name(&stem(param)), name);

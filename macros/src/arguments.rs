@@ -184,7 +184,7 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         "threads" => {
             input.parse::<Token![=]>()?;
             let number: LitInt = input.parse()?;
-            request.threads = number.base10_parse()?;
+            request.threads = whole_number(&number)?;
             threads(request.threads).map_err(|problem| syn::Error::new(number.span(), problem))?;
         }
         "precision" => formats(input, "precision", &mut request.options.precision)?,
@@ -293,10 +293,17 @@ fn blob(input: ParseStream) -> syn::Result<String> {
     }
 }
 
+/// A number as it is counted with.
+fn whole_number(literal: &LitInt) -> syn::Result<usize> {
+    let refused =
+        |_| syn::Error::new(literal.span(), format!("`{literal}` is no whole number from 0 to {}", usize::MAX));
+    literal.base10_parse().map_err(refused)
+}
+
 /// A whole number that is not zero.
 fn extent(literal: &LitInt) -> syn::Result<usize> {
-    match literal.base10_parse()? {
-        0 => Err(syn::Error::new(literal.span(), "must not be 0")),
+    match whole_number(literal)? {
+        0 => Err(syn::Error::new(literal.span(), "an extent must not be 0")),
         extent => Ok(extent),
     }
 }

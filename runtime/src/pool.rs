@@ -52,6 +52,8 @@ struct Shared {
     stop: AtomicBool,
     /// For each thread: whether it sleeps.
     asleep: Vec<AtomicBool>,
+    /// Threads that have begun.
+    ready: AtomicUsize,
 }
 
 /// Threads besides the caller's own.
@@ -77,13 +79,19 @@ impl Pool {
             call: AtomicPtr::new(core::ptr::null_mut()),
             stop: AtomicBool::new(false),
             asleep: (0..others).map(|_| AtomicBool::new(false)).collect(),
+            ready: AtomicUsize::new(0),
         });
         let start = |number| {
             let shared = Arc::clone(&shared);
             spawn(Box::new(move || shared.serve(number))).ok()
         };
         // A system that has refused one thread would refuse the next.
-        Self { threads: (0..others).map_while(start).collect(), shared }
+        let threads: Vec<_> = (0..others).map_while(start).collect();
+        // What a thread allocates it does before it begins: from here on nobody does.
+        while shared.ready.load(Ordering::Acquire) < threads.len() {
+            std::thread::yield_now();
+        }
+        Self { threads, shared }
     }
 
     /// Does all tasks of a call, and returns when they are done.
@@ -145,6 +153,7 @@ impl Shared {
     fn serve(&self, number: usize) {
         // A thread that panicked would leave the caller waiting for ever; a kernel that panics is a defect anyway.
         let _guard = AbortOnPanic;
+        self.ready.fetch_add(1, Ordering::Release);
         let mut looks = 0;
         let mut seen = self.ticket.load(Ordering::SeqCst);
         while !self.stop.load(Ordering::SeqCst) {

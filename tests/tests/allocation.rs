@@ -47,9 +47,6 @@ fn running_allocates_nothing() {
         for threads in [1, 2, 4] {
             let options = Options::new().threads(threads).instruction_set(instruction_set);
             let mut digits = Digits::with_options(&options);
-            // Threads set themselves up in their own time.
-            digits.run(&image);
-            std::thread::sleep(std::time::Duration::from_millis(20));
             let run = allocations(|| {
                 for _ in 0..100 {
                     black_box(digits.run(black_box(&image)));

@@ -36,6 +36,16 @@ ncnnc::include_model! {
     max_error = 0.001%;
 }
 
+/// Names that generated code could take for its own.
+mod short_names {
+    ncnnc::include_model! {
+        pub struct M = "ui/models/tiny.param";
+    }
+    ncnnc::include_model! {
+        pub struct T = "ui/models/tiny.param";
+    }
+}
+
 mod another_module {
     ncnnc::include_model! {
         pub struct Digits = "../runtime/examples/digits/digits.fp16.param";
@@ -105,6 +115,12 @@ fn models_of_one_name_live_in_different_modules() {
     let (one, other) = (one.run(&image), other.run(&image));
     assert_ne!(one, other, "constants stored as f16 have fewer bits");
     assert!(one.iter().zip(other).all(|(one, other)| (one - other).abs() < 1e-2));
+}
+
+#[test]
+fn models_may_have_short_names() {
+    let image = [1.0; 24];
+    assert_eq!(short_names::M::new().run(&image), short_names::T::new().run(&image));
 }
 
 #[test]

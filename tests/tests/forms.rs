@@ -131,6 +131,21 @@ fn the_mean_of_a_vector_leaves_out_padding_it_has_not() {
 }
 
 #[test]
+fn a_vector_is_multiplied_by_the_weights_of_an_input() {
+    let weights = [1.0, 2.0, 3.0, -1.0, 0.5, 0.25];
+    let run = |layer: &str, shape: &[usize], weights: &[f32], outputs: usize| {
+        let kernel = [outputs, shape[0], 1, 1];
+        let vector = [2.0, -4.0, 8.0][..shape[0]].to_vec();
+        run(&[layer], &[("a", shape, vector), ("w", &kernel, weights.to_vec())], &[], &["b"]).remove(0)
+    };
+    // 2 - 8 + 24 and -2 - 2 + 2; as a vector, whatever the strides and the padding are.
+    let got = run("Convolution l 2 1 a w b 0=2 1=1 3=2 4=1 19=1", &[3], &weights, 2);
+    assert_eq!(got, (vec![2], vec![18.0, -2.0]));
+    let got = run("Convolution l 2 1 a w b 0=3 1=1 19=1 9=1", &[1], &[1.0, -1.0, 3.0], 3);
+    assert_eq!(got, (vec![3], vec![2.0, 0.0, 6.0]));
+}
+
+#[test]
 fn a_vector_is_a_row_to_gemm() {
     let (vector, matrix) = (vec![1.0, 2.0, 3.0], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     let product = |layer: &str, a: (&[usize], &[f32]), b: (&[usize], &[f32]), wanted: (&[usize], &[f32])| {

@@ -31,6 +31,11 @@ mod calls {
     ncnnc::include_model! {
         struct Crowd = "models/tiny.param";
         threads = 3000000000;
+        input in0: [99999999999999999999, 0, 3];
+    }
+    ncnnc::include_model! {
+        struct Nobody = "models/tiny.param";
+        threads = -1;
     }
 }
 

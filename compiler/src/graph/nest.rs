@@ -6,6 +6,7 @@
 use super::TensorId;
 use crate::expression::{Expression, Node, NodeId};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// A loop of a nest: parallel loops come first, those of the reduction after them.
@@ -159,6 +160,23 @@ impl Index {
     pub fn moved(mut self, offset: i64) -> Self {
         self.offset += offset;
         self
+    }
+
+    /// From the least to the greatest value, where the loops have these extents.
+    pub fn range(&self, extents: &[usize]) -> RangeInclusive<i64> {
+        let ends = self.terms.iter().map(|term| match &term.factor {
+            Factor::Stride(stride) => {
+                let last = stride.saturating_mul(extents[term.axis.0] as i64 - 1);
+                (last.min(0), last.max(0))
+            }
+            Factor::Table(table) => {
+                (table.iter().copied().min().unwrap_or(0), table.iter().copied().max().unwrap_or(0))
+            }
+        });
+        let (first, last) = ends.fold((self.offset, self.offset), |(first, last), (least, most)| {
+            (first.saturating_add(least), last.saturating_add(most))
+        });
+        first..=last
     }
 
     /// The value in one iteration of all loops.

@@ -117,13 +117,19 @@ fn convolution(l: &mut Lowering, groups: i64) -> Result<(), Diagnostic> {
     if input.shape.len() == 1 && one_by_one && !dynamic && l.layer.kind == "Convolution" {
         return inner_product::of_vector(l, &input, biased);
     }
+    let vector = input.clone();
     let input = window::image(l, &input)?;
+    let is_vector = vector.shape.len() == 1 && l.layer.kind == "Convolution";
     let channels = input.shape[0] as i64;
     check_division(l, channels, "input channels", groups)?;
     let activation = Activation::of(l.layer);
     let (kernel, windows) = if dynamic {
         let blob = l.fixed_input(1)?;
         let [outputs, per_group, height, width] = contraction::weight_blob(l, &blob)?;
+        if is_vector && [per_group, height, width] == [vector.elements(), 1, 1] {
+            let bias = dynamic_bias(l, biased, 1, outputs)?.map(|bias| bias.reshaped(&[outputs]));
+            return inner_product::of_vector_by(l, &vector, &blob.reshaped(&[outputs, per_group]), bias);
+        }
         let windows = on_image(l, &input, Some((height as i64, width as i64)))?;
         check_division(l, outputs as i64, "outputs", groups)?;
         if per_group as i64 != channels / groups {

@@ -54,10 +54,20 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
 
 /// The product with all of the input, whatever its shape.
 pub(super) fn of_vector(l: &mut Lowering, input: &View, biased: bool) -> Result<(), Diagnostic> {
+    let (weight, bias, _) = operands(l, input.elements(), biased)?;
+    of_vector_by(l, input, &weight, bias)
+}
+
+/// The same by weights `[outputs, inputs]` and a bias `[outputs]` that need not be the layer's own.
+pub(super) fn of_vector_by(
+    l: &mut Lowering,
+    input: &View,
+    weight: &View,
+    bias: Option<View>,
+) -> Result<(), Diagnostic> {
     const N: usize = 0;
     const K: usize = 1;
-    let (weight, bias, outputs) = operands(l, input.elements(), biased)?;
-    let inputs = input.elements();
+    let [outputs, inputs] = weight.shape[..] else { unreachable!("weights are a matrix") };
     let activation = Activation::of(l.layer);
     let output = l.output(0, &[outputs]);
     let contraction = Contraction {

@@ -10,7 +10,7 @@ use super::size_expression::{self, inputs_read};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::graph::{Access, Index, Source, View, axes};
-use crate::ncnn::Parameters;
+use crate::ncnn::{Layer, Parameters};
 use std::sync::Arc;
 
 const METHOD: u32 = 0;
@@ -36,7 +36,20 @@ pub(super) const SIGNATURE: Signature = Signature::new(
         Parameter::new(SIZES, "width and height", Accepts::Text),
     ],
 )
-.rules(&[|layer| size_expression::check(layer, SIZES)]);
+.rules(&[|layer| size_expression::check(layer, SIZES), widens]);
+
+/// Refuses a factor that leaves no column, where it is one that counts; of a blob without rows, that of the height doesn't.
+fn widens(layer: &Layer) -> Result<(), Diagnostic> {
+    let parameters = &layer.parameters;
+    let is_sized = is_as_reference(parameters) || !expressions(parameters).is_empty();
+    let has_size = [HEIGHT, WIDTH].into_iter().all(|id| parameters.int(id, 0) != 0);
+    let factor = parameters.float(WIDTH_FACTOR, 1.0);
+    if is_sized || has_size || factor > 0.0 {
+        return Ok(());
+    }
+    let message = format!("the factor of the width is {factor}, which leaves nothing");
+    Err(layer.error_in(WIDTH_FACTOR, message).hint("it must be above 0"))
+}
 
 const METHODS: &[(i32, &str)] =
     &[(0, "none, where the size stays as it is"), (1, "nearest"), (2, "linear"), (3, "cubic")];

@@ -26,6 +26,11 @@ const MOST_ALONG_AN_AXIS: usize = 1 << 22;
 /// channels of a group at 1024x1024.
 const MOST_TERMS: usize = 1 << 24;
 
+/// Elements that padding may add, and times how many it may make a tensor larger besides. Dilated convolutions pad their
+/// input to ten times its size (DeepLab, 33x33 with 36 on every side).
+const MOST_PADDING: usize = 1 << 24;
+const MOST_PADDED: f64 = 64.0;
+
 /// Operations one layer may become.
 const MOST_OPERATIONS: usize = 1 << 16;
 
@@ -217,6 +222,12 @@ impl Lowering<'_> {
                     format!("the layer would take {extent} steps along {name}, more than {MOST_ALONG_AN_AXIS}");
                 return Err(self.error(message).code(Code::Size));
             }
+            if let Some(access) = nest.reads.iter().find(|access| reaches_too_far(access, nest)) {
+                let name = &self.graph.tensor(access.tensor).name;
+                let message = format!("what is read of `{name}` and around it would be too large, most of it padding");
+                let hint = "check the padding and the dilation: with them, all of it lies in memory";
+                return Err(self.error(message).code(Code::Size).hint(hint));
+            }
             let terms = nest.reduction.iter().flat_map(|reduction| &reduction.axes).map(|axis| axis.extent);
             if terms.product::<usize>() > MOST_TERMS {
                 let message = format!("an element would be made of more than {MOST_TERMS} others");
@@ -231,6 +242,19 @@ impl Lowering<'_> {
 fn product(shape: &[usize]) -> Option<usize> {
     let product = shape.iter().try_fold(1_usize, |product, extent| product.checked_mul(*extent));
     product.filter(|product| *product <= MOST_ELEMENTS)
+}
+
+/// Whether the box that holds all that is read, with what lies beyond the tensor's edge, has too many elements.
+fn reaches_too_far(access: &Access, nest: &Nest) -> bool {
+    let extents: Vec<usize> = nest.axes().map(|axis| axis.extent).collect();
+    let reach = |(index, extent): (&Index, &usize)| {
+        let range = index.range(&extents);
+        let (first, last) = (i128::from(*range.start()).min(0), i128::from(*range.end()).max(*extent as i128 - 1));
+        (last - first + 1) as f64
+    };
+    let inside: f64 = access.shape.iter().map(|extent| *extent as f64).product();
+    let all: f64 = access.index.iter().zip(&access.shape).map(reach).product();
+    all > (MOST_PADDING as f64 + MOST_PADDED * inside).min(MOST_ELEMENTS as f64)
 }
 
 /// One loop.

@@ -206,13 +206,18 @@ impl Parameter {
     /// What is wrong with a layer's value of it.
     fn problem(&self, layer: &Layer) -> Option<Diagnostic> {
         let parameters = &layer.parameters;
-        if !self.applies(parameters) || parameters.unreadable().contains(&self.id) {
+        let Self { id, name, .. } = self;
+        if parameters.unreadable().contains(id) {
             return None;
         }
-        let Self { id, name, .. } = self;
-        let Some(value) = parameters.value(*id) else {
-            let verb =
-                if matches!(self.accepts, Accepts::Integers | Accepts::Axes | Accepts::Floats) { "are" } else { "is" };
+        let value = parameters.value(*id);
+        if !self.applies(parameters) {
+            // Even where it doesn't look at it, ncnn refuses what is no list in the place of one.
+            let wrong = value.filter(|value| self.accepts.is_list() && !self.accepts.understands(value));
+            return wrong.map(|value| self.of_another_type(layer, value));
+        }
+        let Some(value) = value else {
+            let verb = if self.accepts.is_list() { "are" } else { "is" };
             let hint = format!("add `{id}={}` or another value", self.accepts.example());
             return self.required.then(|| layer.error_in(*id, format!("the {name} {verb} missing")).hint(hint));
         };
@@ -268,7 +273,7 @@ impl Parameter {
     }
 
     /// That a value is of another type. ncnn takes it for none, which is no more than a warning where none is needed; in the
-    /// place of a list of integers ncnn refuses it.
+    /// place of a list ncnn refuses it.
     fn of_another_type(&self, layer: &Layer, value: &Value) -> Diagnostic {
         let Self { id, name, .. } = self;
         let have = match value {
@@ -279,8 +284,9 @@ impl Parameter {
         };
         let message = format!("parameter {id}, the {name}, is {have} where {} is due", self.accepts.noun());
         let example = self.accepts.example();
-        if matches!(self.accepts, Accepts::Integers | Accepts::Axes) {
-            let hint = format!("write `{id}={example}`; a list of one number ends with a comma, as `{id}=1,` does");
+        if self.accepts.is_list() {
+            let one = example.split_once(',').map_or("1", |(first, _)| first);
+            let hint = format!("write `{id}={example}`; a list of one number ends with a comma, as `{id}={one},` does");
             return layer.error_in(*id, message).hint(hint);
         }
         if self.required {
@@ -327,6 +333,10 @@ impl Accepts {
             Self::Floats => "a list of numbers".into(),
             Self::Text => "a string".into(),
         }
+    }
+
+    fn is_list(&self) -> bool {
+        matches!(self, Self::Integers | Self::Axes | Self::Floats)
     }
 
     /// Whether a value is of the right type, as ncnn converts values.

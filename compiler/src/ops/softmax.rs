@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use super::lowering::axis;
-use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
+use super::signature::{AXES, Accepts, ONE_TO_ONE, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::function::Function;
@@ -14,7 +14,7 @@ const AXIS: u32 = 0;
 pub(super) const SIGNATURE: Signature = Signature::new(
     ONE_TO_ONE,
     &[
-        Parameter::new(AXIS, "axis", Accepts::Integer),
+        Parameter::new(AXIS, "axis", Accepts::Between(AXES.0, AXES.1)),
         Parameter::new(1, "flag that the axis counts as it should", Accepts::Flag),
     ],
 )

@@ -53,6 +53,10 @@ const WRONG: &[(&str, &str, &[usize])] = &[
     (IMAGE, "Convolution b 1 1 a b 0=2 1=1 6=8 9=3 10=1,", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=2147483647 1=2147483647 2=2147483647 4=2147483647 6=8", &[8]),
     (IMAGE, "Convolution b 1 1 a b 0=2 1=1 4=2147483647 6=8", &[8]),
+    (IMAGE, "Convolution b 1 1 a b 0=1 1=2 2=100000 4=-233 6=16", &[16]),
+    (IMAGE, "Convolution b 1 1 a b 0=1 1=1 3=1000000 4=1000000 6=4", &[4]),
+    (IMAGE, "Deconvolution b 1 1 a b 0=1 1=2 2=200000 4=100000 6=16", &[16]),
+    (IMAGE, "Pooling b 1 1 a b 0=1 1=2 2=1000000000 3=1000000000 5=1", &[]),
     (IMAGE, "Convolution b 1 1 a b 0=2 19=1", &[]),
     (IMAGE, "ConvolutionDepthWise b 1 1 a b 0=4 1=1 6=4 7=0", &[4]),
     (IMAGE, "ConvolutionDepthWise b 1 1 a b 0=4 1=1 6=4 7=3", &[4]),
@@ -245,8 +249,8 @@ fn wrong_parameters_are_reported_with_what_is_wrong_with_the_form_of_the_file() 
 const UNFIT: &str = "Input a 0 1 a 0=8 1=6 2=4
 Convolution c 1 1 a c 0=2 1=1 6=10
 Pooling p 1 1 a p 1=9
-Softmax s 1 1 c s 0=9 1=1
-Softmax t 1 1 a t 0=9 1=1
+Softmax s 1 1 c s 0=3 1=1
+Softmax t 1 1 a t 0=3 1=1
 ";
 
 #[test]
@@ -258,7 +262,7 @@ fn layers_that_do_not_fit_are_reported_with_arrays_that_cannot_be_read() {
     let expected = [
         "the weight has 10 elements, but 8 (2x4x1x1) are needed",
         "a kernel that reaches over 9 elements doesn't fit a padded height of 6",
-        "axis 9 doesn't exist in a blob of 3 dimensions",
+        "axis 3 doesn't exist in a blob of 3 dimensions",
         "the file ends within an array of 10 stored as F32: 40 bytes are due, 16 left",
     ];
     assert_eq!(messages(&problems), expected);

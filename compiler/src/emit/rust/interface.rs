@@ -145,7 +145,7 @@ impl<'a> Interface<'a> {
                 pub const ARENA_BYTES: usize = #bytes;
             }
 
-            impl<M: ::ncnnc::Memory> #name<M> {
+            impl<__Memory: ::ncnnc::Memory> #name<__Memory> {
                 #run
 
                 /// The instruction set it runs on.
