@@ -1,6 +1,8 @@
 //! Routines: the kernel equals the interpreter bit for bit, on ncnn's cases and on whatever data there may be.
 
-use ncnnc_compiler::graph::{Crop, Detections, Element, Graph, Operation, Output, Routine, RoutineKind, Source, View};
+use ncnnc_compiler::graph::{
+    Crop, Detections, Element, Graph, Operation, Output, Routine, RoutineKind, Source, Ties, View,
+};
 use ncnnc_compiler::kernel::interpret_kernel;
 use ncnnc_compiler::mode::Mode;
 use ncnnc_compiler::plan::{Plan, Value, interpret};
@@ -96,6 +98,7 @@ fn detections(groups: usize, candidates: usize) -> Detections {
         by_product: false,
         most_in_group: candidates,
         most: groups * candidates,
+        ties: Ties::AsQuicksort,
     }
 }
 
@@ -117,6 +120,7 @@ fn detections_agree_on_any_data() {
             by_product: random.below(2) == 0,
             most_in_group: random.below(candidates + 2),
             most: random.below(groups * candidates + 2),
+            ties: if random.below(2) == 0 { Ties::InOrder } else { Ties::AsQuicksort },
             ..detections(groups, candidates)
         };
         let labels = if random.below(2) == 0 { 1 } else { candidates };
@@ -131,17 +135,20 @@ fn detections_agree_on_any_data() {
 }
 
 #[test]
-fn equal_scores_are_in_ncnns_order_and_overlaps_go() {
+fn equal_scores_are_in_the_order_asked_for_and_overlaps_go() {
     // Disjoint boxes at 0, 2, 4, ... but the third one, which is where the first one is.
     let starts = [0.0, 2.0, 0.0, 4.0, 6.0];
     let boxes = starts.iter().flat_map(|start| [*start, 0.0, start + 1.0, 1.0]).map(f32::to_bits).collect();
     let areas = vec![1.0f32.to_bits(); 5];
     let scores = [0.5, 0.75, 0.5, 0.5, 0.25f32].map(f32::to_bits).to_vec();
     let labels = [10.0, 11.0, 12.0, 13.0, 14.0f32].map(f32::to_bits).to_vec();
-    let value = check(&detection_graph(detections(1, 5), 5), &[boxes, areas, scores, labels]);
-    let labels: Vec<f32> = value.words.chunks(6).map(|row| f32::from_bits(row[0])).collect();
+    let reads = [boxes, areas, scores, labels];
     // The threshold itself is not enough here.
-    assert_eq!((value.shape, labels), (vec![3, 6], vec![11.0, 12.0, 13.0]));
+    for (ties, wanted) in [(Ties::InOrder, [11.0, 10.0, 13.0]), (Ties::AsQuicksort, [11.0, 12.0, 13.0])] {
+        let value = check(&detection_graph(Detections { ties, ..detections(1, 5) }, 5), &reads);
+        let labels: Vec<f32> = value.words.chunks(6).map(|row| f32::from_bits(row[0])).collect();
+        assert_eq!((value.shape, &labels[..]), (vec![3, 6], &wanted[..]), "{ties:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod routine;
 mod verify;
 
 pub use nest::{Access, Axis, AxisId, Combine, Factor, Index, Nest, Outside, Reduction, Term, axes};
-pub use routine::{Crop, CustomFunction, Detections, Routine, RoutineKind};
+pub use routine::{Crop, CustomFunction, Detections, Routine, RoutineKind, Ties};
 
 use crate::mode::Mode;
 use std::collections::{BTreeMap, BTreeSet};

@@ -39,13 +39,8 @@ pub enum RoutineKind {
 pub type CustomFunction<'f> = &'f dyn Fn(&[&[f32]], &mut [&mut [f32]]);
 
 /// How detections are chosen: in each group alone the candidates with a sufficient score, sorted by descending score,
-/// each unless it overlaps one chosen before; then those of all groups, sorted by descending score.
-///
-/// A score that is NaN is never sufficient. Both times the order is that which ncnn's quicksort gives
-/// (`qsort_descent_inplace`, `src/layer/detectionoutput.cpp`), whose pivot is the score in the middle, at `(first +
-/// last) / 2`: from either end it goes on to the next score that is no larger, or no smaller, than the pivot, and
-/// exchanges the two, until the ends have met. So equal scores are in no simple order, but always in the same one.
-/// Before it, candidates and groups are in their own order.
+/// each unless it overlaps one chosen before; then those of all groups, sorted by descending score. A score that is NaN
+/// is never sufficient. Before each sorting, candidates and groups are in their own order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detections {
     /// Number of groups: 1, or one for each class.
@@ -64,6 +59,20 @@ pub struct Detections {
     pub most_in_group: usize,
     /// Detections that are kept in all.
     pub most: usize,
+    /// In which order equal scores come.
+    pub ties: Ties,
+}
+
+/// The order of equal scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ties {
+    /// As before: for scores that are computed here, so that equal ones need not be equal in ncnn, nor the other way round.
+    InOrder,
+    /// That in which ncnn's quicksort leaves them (`qsort_descent_inplace`, `src/layer/detectionoutput.cpp`), whose pivot is
+    /// the score in the middle, at `(first + last) / 2`: from either end it goes on to the next score that is no larger, or
+    /// no smaller, than the pivot, and exchanges the two, until the ends have met. For scores that are read, and so are the
+    /// same in ncnn.
+    AsQuicksort,
 }
 
 /// Where the integers of a crop say what, for each axis of the tensor, outermost first.

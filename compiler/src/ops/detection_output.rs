@@ -14,7 +14,7 @@ use super::signature::{Accepts, Blobs, Parameter, Signature};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::graph::{Detections, Index, View};
+use crate::graph::{Detections, Index, Ties, View};
 use crate::ncnn::Layer;
 
 const CLASSES: u32 = 0;
@@ -103,6 +103,7 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         by_product: false,
         most_in_group: limit(l, MOST_IN_CLASS, 300),
         most: limit(l, MOST, 100),
+        ties: Ties::AsQuicksort,
     };
     candidates.choose(l, &labels, kind);
     Ok(())

@@ -34,7 +34,7 @@ pub(super) const SIGNATURE: Signature = Signature::new(
     ONE_TO_ONE,
     &[
         Parameter::new(TOP, "width of the border at the top", Accepts::Integer),
-        Parameter::new(BOTTOM, "width of the border below", Accepts::AtLeast(0)),
+        Parameter::new(BOTTOM, "width of the border below", Accepts::Integer),
         Parameter::new(LEFT, "width of the border to the left", Accepts::Integer),
         Parameter::new(RIGHT, "width of the border to the right", Accepts::Integer),
         Parameter::new(BORDER, "border", Accepts::OneOf(BORDERS)),

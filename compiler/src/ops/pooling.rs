@@ -255,6 +255,7 @@ fn adaptive(l: &mut Lowering, input: &View, method: Method) -> Result<(), Diagno
         l.set_output(0, l.fixed_input(0)?);
         return Ok(());
     }
+    l.tabulated(&shape[1..])?;
     let output = l.output(0, &shape);
     for rows in windows_by_size(rows, shape[1]) {
         for columns in windows_by_size(columns, shape[2]) {

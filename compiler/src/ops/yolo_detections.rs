@@ -17,7 +17,7 @@ use super::softmax;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
-use crate::graph::{Access, Axis, Combine, Detections, Index, Nest, Reduction, View};
+use crate::graph::{Access, Axis, Combine, Detections, Index, Nest, Reduction, Ties, View};
 use crate::ncnn::{Layer, Parameters};
 
 const CLASSES: u32 = 0;
@@ -167,6 +167,7 @@ fn lower(l: &mut Lowering, version: Version) -> Result<(), Diagnostic> {
         by_product: version == Version::Three,
         most_in_group: count,
         most: count,
+        ties: Ties::InOrder,
     };
     candidates.choose(l, &labels, kind);
     Ok(())

@@ -1,8 +1,9 @@
 //! Non-maximum suppression: detections chosen and sorted by their scores.
 
 use super::super::arithmetic::{Arithmetic, Evaluator};
-use crate::graph::Detections;
+use crate::graph::{Detections, Ties};
 use crate::instruction::Instruction;
+use std::cmp::Ordering;
 
 /// A detection: its group, its candidate and its score.
 type Chosen<A> = (usize, usize, <A as Arithmetic>::Value);
@@ -13,11 +14,11 @@ pub(super) fn run<A: Arithmetic>(detections: &Detections, reads: &[Vec<A::Value>
     let mut chosen: Vec<Chosen<A>> = Vec::new();
     for group in 0..detections.groups {
         let mut candidates = sufficient::<A>(detections, scores, group);
-        sort::<A>(&mut candidates);
+        sort::<A>(&mut candidates, detections.ties);
         candidates.truncate(detections.most_in_group);
         chosen.extend(distinct::<A>(detections, candidates, boxes, areas));
     }
-    sort::<A>(&mut chosen);
+    sort::<A>(&mut chosen, detections.ties);
     chosen.truncate(detections.most);
     let labels_in_group = labels.len() / detections.groups;
     let mut rows = Vec::new();
@@ -42,8 +43,24 @@ fn sufficient<A: Arithmetic>(detections: &Detections, scores: &[A::Value], group
     scores.filter(|(_, score)| passes(**score)).map(|(candidate, score)| (group, candidate, *score)).collect()
 }
 
-/// Sorts by descending score, as ncnn's quicksort does. No score is NaN.
-fn sort<A: Arithmetic>(chosen: &mut [Chosen<A>]) {
+/// Sorts by descending score. No score is NaN.
+fn sort<A: Arithmetic>(chosen: &mut [Chosen<A>], ties: Ties) {
+    match ties {
+        Ties::AsQuicksort => quicksort::<A>(chosen),
+        Ties::InOrder => chosen.sort_by(|(_, _, a), (_, _, b)| {
+            if less::<A>(*b, *a) {
+                Ordering::Less
+            } else if less::<A>(*a, *b) {
+                Ordering::Greater
+            } else {
+                Ordering::Equal
+            }
+        }),
+    }
+}
+
+/// Sorts by descending score, as ncnn does.
+fn quicksort<A: Arithmetic>(chosen: &mut [Chosen<A>]) {
     let mut unsorted = vec![(0, chosen.len())];
     while let Some((start, end)) = unsorted.pop() {
         if end - start < 2 {

@@ -4,7 +4,7 @@ use super::scalars::{
     Array, add, address, both, count_up, for_each, integer, less, load, not, smaller, store, variable,
 };
 use crate::expression::Expression;
-use crate::graph::Detections;
+use crate::graph::{Detections, Ties};
 use crate::instruction::Instruction;
 use crate::kernel::{Address, BufferId, Builder, Op, Type, ValueId, VariableId};
 
@@ -52,7 +52,7 @@ pub(super) fn build(b: &mut Builder, kind: &Detections, reads: &[BufferId], labe
     });
     let found = b.get(count);
     for_each(b, zero, found, |b, i| store(b, memory.order, i, 0, i));
-    sort(b, &memory, found, &|b, at| load(b, memory.chosen, at, SCORE));
+    sort(b, &memory, (found, kind.ties), &|b, at| load(b, memory.chosen, at, SCORE));
     let most = integer(b, kind.most);
     let rows = smaller(b, found, most);
     let to = Array { buffer: writes[0], first: 0, records: kind.rows(), words: 6 };
@@ -108,7 +108,7 @@ fn choose_in_group(
         b.load(Type::Scalar, address)
     };
     let passed = b.get(passed);
-    sort(b, memory, passed, &|b, candidate| of_candidate(b, scores, candidate));
+    sort(b, memory, (passed, kind.ties), &|b, candidate| of_candidate(b, scores, candidate));
     let most = integer(b, kind.most_in_group);
     let considered = smaller(b, passed, most);
     let first = b.get(count);
@@ -166,9 +166,14 @@ fn is_covered(
     b.get(covered)
 }
 
-/// Sorts the first `count` entries of the order by descending key, as ncnn's quicksort does; no key is NaN. Whatever
+/// Sorts the first `count` entries of the order by descending key, by ncnn's quicksort; no key is NaN. Whatever
 /// the keys, a range is left as two smaller ones or as none, so that this ends.
-fn sort(b: &mut Builder, memory: &Memory, count: ValueId, key: &dyn Fn(&mut Builder, ValueId) -> ValueId) {
+fn sort(
+    b: &mut Builder,
+    memory: &Memory,
+    (count, ties): (ValueId, Ties),
+    key: &dyn Fn(&mut Builder, ValueId) -> ValueId,
+) {
     let (zero, one, two) = (integer(b, 0), integer(b, 1), integer(b, 2));
     let waiting = variable(b, zero);
     wait(b, memory, waiting, (zero, count));
@@ -188,13 +193,28 @@ fn sort(b: &mut Builder, memory: &Memory, count: ValueId, key: &dyn Fn(&mut Buil
                 single,
                 |_| {},
                 |b| {
-                    let (low, high) = part(b, memory, (start, end), key);
+                    let (low, high) = part(b, memory, (start, end), ties, key);
                     wait(b, memory, waiting, (start, high));
                     wait(b, memory, waiting, (low, end));
                 },
             );
         },
     );
+}
+
+/// Whether one key with its entry has to stand before another one.
+fn comes_first(b: &mut Builder, one: (ValueId, ValueId), other: (ValueId, ValueId), ties: Ties) -> ValueId {
+    let larger = b.apply(Instruction::Less, &[other.0, one.0]);
+    match ties {
+        Ties::AsQuicksort => larger,
+        Ties::InOrder => {
+            // Entries count up before they are sorted.
+            let (smaller, earlier) = (b.apply(Instruction::Less, &[one.0, other.0]), less(b, one.1, other.1));
+            let no_smaller = not(b, smaller);
+            let tied = both(b, no_smaller, earlier);
+            b.apply(Instruction::Or, &[larger, tied])
+        }
+    }
 }
 
 /// Puts a range of the order off until it is its turn.
@@ -211,17 +231,18 @@ fn part(
     b: &mut Builder,
     memory: &Memory,
     (start, end): (ValueId, ValueId),
+    ties: Ties,
     key: &dyn Fn(&mut Builder, ValueId) -> ValueId,
 ) -> (ValueId, ValueId) {
     let one = integer(b, 1);
-    let key_at = |b: &mut Builder, at: ValueId| {
+    let at = |b: &mut Builder, at: ValueId| {
         let entry = load(b, memory.order, at, 0);
-        key(b, entry)
+        (key(b, entry), entry)
     };
     let last = b.apply(Instruction::IntegerSubtract, &[end, one]);
     let sum = add(b, start, last);
     let middle = b.apply(Instruction::ShiftRight, &[sum, one]);
-    let pivot = key_at(b, middle);
+    let pivot = at(b, middle);
     let (low, high) = (variable(b, start), variable(b, end));
     b.repeat_while(
         |b| {
@@ -231,10 +252,10 @@ fn part(
         |b| {
             b.repeat_while(
                 |b| {
-                    let at = b.get(low);
-                    let key = key_at(b, at);
-                    let (larger, within) = (b.apply(Instruction::Less, &[pivot, key]), less(b, at, last));
-                    both(b, larger, within)
+                    let place = b.get(low);
+                    let entry = at(b, place);
+                    let (first, within) = (comes_first(b, entry, pivot, ties), less(b, place, last));
+                    both(b, first, within)
                 },
                 |b| count_up(b, low),
             );
@@ -244,10 +265,10 @@ fn part(
             };
             b.repeat_while(
                 |b| {
-                    let at = before(b, high);
-                    let key = key_at(b, at);
-                    let (smaller, within) = (b.apply(Instruction::Less, &[key, pivot]), less(b, start, at));
-                    both(b, smaller, within)
+                    let place = before(b, high);
+                    let entry = at(b, place);
+                    let (last, within) = (comes_first(b, pivot, entry, ties), less(b, start, place));
+                    both(b, last, within)
                 },
                 |b| {
                     let next = before(b, high);
