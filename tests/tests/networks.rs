@@ -2,8 +2,9 @@
 //! equal for every instruction set, number of threads and profile, and recorded in `hashes.txt`.
 //!
 //! Small networks, and those of [`QUICK`], always; `NCNNC_FULL=1` takes all networks, in both profiles, which is an hour's
-//! work. As objects, which are built in seconds, `machines.rs` runs all of them always. `NCNNC_NETWORK` chooses one. `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and
-//! for when the bits are meant to change.
+//! work. As objects, which are built in seconds, `machines.rs` runs all of them always. `NCNNC_NETWORK` chooses one.
+//! `NCNNC_UPDATE_HASHES=1` writes what was found into the table: for new networks, and for when the bits are meant to
+//! change.
 
 use ncnnc_compiler::plan::{Mode, Value, interpret};
 use ncnnc_targets::{Architecture, Target};
@@ -11,7 +12,7 @@ use ncnnc_tests::compare::{Tolerance, compare};
 use ncnnc_tests::generated::{Crate, Machine, Profile, Run, shaped};
 use ncnnc_tests::hash::{TABLE, hash_outputs, recorded};
 use ncnnc_tests::networks::{Network, benchmark, pretrained};
-use ncnnc_tests::npy::{Tensor, Type};
+use ncnnc_tests::npy::Tensor;
 use ncnnc_tests::planned::{Choice, DIGITS, Planned, digits_name, named_outputs, plan_digits, plan_network};
 use ncnnc_tests::shared::{shared, workspace};
 use std::sync::Mutex;
@@ -77,47 +78,11 @@ impl Model {
         let words = values.iter().map(|value| &value.words[..]);
         let names = self.expected.iter().map(|(name, ..)| name.as_str());
         let tensors = named_outputs(&self.planned.compiled.plan, &values, names);
-        let outputs = &self.planned.compiled.plan.graph.outputs;
-        let are_detections =
-            |name: &str| outputs.iter().any(|output| output.name == name && output.view.extents.is_some());
         let problem = |(got, (name, want, tolerance)): (&Tensor, &(String, Tensor, Tolerance))| {
-            let got = if are_detections(name) { &in_order_of(want, got, *tolerance) } else { got };
             compare(got, want, *tolerance).err().map(|problem| format!("{}: {name}: {problem}", self.name))
         };
         (hash_outputs(words), tensors.iter().zip(&self.expected).filter_map(problem).collect())
     }
-}
-
-/// Detections in the order of those that are wanted, as far as it is open: where scores differ by less than the
-/// tolerance, rounding decides which one is larger.
-fn in_order_of(want: &Tensor, got: &Tensor, tolerance: Tolerance) -> Tensor {
-    const ROW: usize = 6;
-    const SCORE: usize = 1;
-    let mut rows: Vec<&[u32]> = got.words.chunks(ROW).collect();
-    for (at, wanted) in want.words.chunks(ROW).enumerate().take(rows.len()) {
-        let row = |words: &[u32]| Tensor::new(&[words.len()], Type::Float, words.to_vec());
-        let score = |words: &[u32]| row(&words[SCORE..=SCORE]);
-        let is_near = |at: &usize| compare(&score(rows[*at]), &score(wanted), tolerance).is_ok();
-        let found =
-            (at..rows.len()).take_while(is_near).find(|at| compare(&row(rows[*at]), &row(wanted), tolerance).is_ok());
-        if let Some(found) = found {
-            rows[at..=found].rotate_right(1);
-        }
-    }
-    Tensor::new(&got.shape, Type::Float, rows.concat())
-}
-
-#[test]
-fn detections_with_scores_like_one_another_may_change_places() {
-    let tensor = |rows: [[f32; 6]; 3]| Tensor::from_values(&[3, 6], rows.as_flattened());
-    let [first, second, third] =
-        [[1.0, 0.9, 0.0, 0.0, 1.0, 1.0], [2.0, 0.9, 0.0, 0.0, 2.0, 2.0], [3.0, 0.5, 0.0, 0.0, 3.0, 3.0]];
-    let tolerance = Tolerance { absolute: 1e-3, relative: 0.0 };
-    let want = tensor([first, second, third]);
-    assert_eq!(in_order_of(&want, &tensor([second, first, third]), tolerance).words, want.words);
-    // These are in another order by their scores, or others altogether.
-    let reversed = tensor([third, second, first]);
-    assert_eq!(in_order_of(&want, &reversed, tolerance).words, reversed.words);
 }
 
 /// How a network runs in a profile.
