@@ -12,6 +12,7 @@ use ncnnc_compiler::emit::object::{Network, Platform, Weights};
 use ncnnc_compiler::kernel::Port;
 use ncnnc_compiler::plan::Value;
 use std::fmt::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -168,6 +169,8 @@ pub struct Linked<'a> {
     runner: CommandLine,
     program: PathBuf,
     inputs: PathBuf,
+    /// Locked for as long as the program may be run: tests that run at the same time and choose the same name wait.
+    _folder: File,
 }
 
 impl<'a> Linked<'a> {
@@ -175,6 +178,8 @@ impl<'a> Linked<'a> {
     pub fn build(toolchain: &Toolchain, name: &str, group: Group<'a>) -> Self {
         let folder = workspace().join("target/linked").join(format!("{name}_{}", toolchain.name));
         std::fs::create_dir_all(&folder).expect("a folder under target");
+        let lock = File::create(folder.join("lock")).expect("the folder is writable");
+        lock.lock().expect("the file system has locks");
         let networks: Vec<Network> =
             group.iter().map(|(name, planned)| network(name, planned, toolchain.weights)).collect();
         let mut inputs = Vec::new();
@@ -195,7 +200,7 @@ impl<'a> Linked<'a> {
             command.arg(format!("-Wl,-rpath,{}", folder.display()));
         }
         build(&mut command);
-        Self { group, runner: toolchain.runner, program, inputs }
+        Self { group, runner: toolchain.runner, program, inputs, _folder: lock }
     }
 
     /// Runs the program `run` or `parallel`; the outputs of every plan.
@@ -251,6 +256,7 @@ fn outputs(planned: &Planned, words: &mut impl Iterator<Item = u32>) -> Vec<Valu
     let mut open = false;
     for port in in_order(&program.outputs) {
         let taken: Vec<u32> = words.by_ref().take(self::words(port)).collect();
+        assert_eq!(taken.len(), self::words(port), "the program writes the whole of {}", port.name);
         if open {
             let value = values.last_mut().expect("extents follow their output");
             value.shape = taken.iter().map(|extent| *extent as usize).collect();
