@@ -302,12 +302,12 @@ fn networks(folder: &Path, found: &[Network], absence: &str) -> String {
         let output = &network.outputs.first().expect("a network has an output").name;
         let entry = format!(
             "Whole {{ name: {stem:?}, param: {param:?}, weights: {:?}, input: ({:?}, {:?}, &{:?}), output: {output:?}, \
-             new: |options| Box::new({stem}::{name}::with_options(options)), object: {} }},",
+             new: |options| Box::new({stem}::{name}::with_options(options)), objects: &[{}] }},",
             text(&weights),
             network.input,
             text(&input),
             network.input_shape,
-            object(folder, network, &weights),
+            objects(folder, network, &weights),
         );
         writeln!(code, "crate::network::network!({stem}, {name});").expect("strings grow");
         writeln!(table, "    {entry}").expect("strings grow");
@@ -315,9 +315,10 @@ fn networks(folder: &Path, found: &[Network], absence: &str) -> String {
     format!("{code}pub static NETWORKS: &[Whole] = &[\n{table}];\npub static ABSENCE: &str = {absence:?};\n")
 }
 
-/// Compiles a network as a static library to link; an expression for what the benchmark calls.
+/// Compiles a network as static libraries to link: one as users get it, which chooses among all instruction sets of the
+/// machine, and one for each narrower set of vectors alone. Expressions for what the benchmark calls.
 #[cfg(feature = "objects")]
-fn object(folder: &Path, network: &Network, weights: &Path) -> String {
+fn objects(folder: &Path, network: &Network, weights: &Path) -> String {
     use ncnnc_compiler::compile::{File, Options, compile};
     use ncnnc_compiler::emit::object::{Network as Compiled, Platform, Weights};
     let read = |path: &Path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -327,19 +328,27 @@ fn object(folder: &Path, network: &Network, weights: &Path) -> String {
     let platform = Platform::new(&std::env::var("TARGET").expect("cargo sets it")).expect("a machine for objects");
     let (param, values) =
         (File { path: text(&network.param), bytes: &param }, File { path: text(weights), bytes: &values });
-    let programs = compile(param, values, &options, platform.targets()).expect("it was compiled before").programs;
-    let name = format!("object_{}", network.name);
-    let compiled = Compiled::new(&name, &programs, 0, Weights::Included).expect("a name in C");
-    write(&folder.join(format!("lib{name}.a")), &compiled.static_library(&platform));
-    println!("cargo::rustc-link-lib=static={name}");
-    let (arena, output) = (compiled.arena_bytes(), compiled.outputs()[0].shape.iter().product::<usize>());
-    format!("Some(crate::objects::object!({name}_run_parallel, {arena}, {output}))")
+    let narrower = platform.targets()[1..].iter().filter(|target| target.name != "portable");
+    let narrower = narrower.map(|target| platform.clone().only(target.name).expect("one of its own"));
+    let mut table = String::new();
+    for platform in std::iter::once(platform.clone()).chain(narrower) {
+        let programs = compile(param, values, &options, platform.targets()).expect("it was compiled before").programs;
+        let set = platform.targets()[0].name;
+        let name = format!("object_{}_{set}", network.name);
+        let compiled = Compiled::new(&name, &programs, 0, Weights::Included).expect("a name in C");
+        write(&folder.join(format!("lib{name}.a")), &compiled.static_library(&platform));
+        println!("cargo::rustc-link-lib=static={name}");
+        let (arena, output) = (compiled.arena_bytes(), compiled.outputs()[0].shape.iter().product::<usize>());
+        write!(table, "({set:?}, crate::objects::object!({name}_run_parallel, {arena}, {output})), ")
+            .expect("strings grow");
+    }
+    table
 }
 
 /// No objects are wanted.
 #[cfg(not(feature = "objects"))]
-fn object(_: &Path, _: &Network, _: &Path) -> &'static str {
-    "None"
+fn objects(_: &Path, _: &Network, _: &Path) -> &'static str {
+    ""
 }
 
 /// Writes a file dated long ago: cargo would find one that is younger than the build changed, and build again.

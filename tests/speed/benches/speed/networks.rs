@@ -3,7 +3,7 @@
 use crate::network::Network;
 use crate::objects::{Object, Running};
 use crate::peer::Peer;
-use ncnnc::Options;
+use ncnnc::{InstructionSet, Options};
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ pub struct Whole {
     /// The output's blob.
     pub output: &'static str,
     new: fn(&Options) -> Box<dyn Network>,
-    /// The same as an object, where those were asked for.
-    object: Option<Object>,
+    /// The same as objects, where those were asked for: each with the best instruction set it has.
+    objects: &'static [(&'static str, Object)],
 }
 
 include!(concat!(env!("OUT_DIR"), "/networks.rs"));
@@ -52,9 +52,9 @@ pub fn compare_objects(part: &str, threads: usize) {
     let head = ["Rust", "median", "steps", "object", "median", "steps", "ratio", "median", "steps"];
     let [a, b, c, d, e, f, g, h, i] = head;
     let threads_text = format!("{threads} thread(s)");
-    println!("{threads_text:<14} {a:>8} {b:>8} {c:>8} {d:>9} {e:>8} {f:>8} {g:>9} {h:>8} {i:>8}");
+    println!("{threads_text:<14} {:<7} {a:>8} {b:>8} {c:>8} {d:>9} {e:>8} {f:>8} {g:>9} {h:>8} {i:>8}", "target");
     for network in NETWORKS.iter().filter(|network| network.name.contains(part)) {
-        network.compare_object(threads);
+        network.compare_objects(threads);
     }
 }
 
@@ -117,12 +117,20 @@ impl Whole {
         );
     }
 
-    fn compare_object(&self, threads: usize) {
-        let Some(object) = &self.object else {
-            return println!("{:<16} without an object: --features objects compiles it", self.name);
-        };
+    fn compare_objects(&self, threads: usize) {
+        if self.objects.is_empty() {
+            println!("{:<16} without an object: --features objects compiles it", self.name);
+        }
+        for set in InstructionSet::ALL.iter().filter(|set| set.is_available()) {
+            for (_, object) in self.objects.iter().filter(|(name, _)| *name == set.name()) {
+                self.compare_object(object, *set, threads);
+            }
+        }
+    }
+
+    fn compare_object(&self, object: &Object, set: InstructionSet, threads: usize) {
         let input = self.input();
-        let mut network = (self.new)(&Options::new().threads(threads));
+        let mut network = (self.new)(&Options::new().instruction_set(set).threads(threads));
         let mut object = Running::new(object, threads);
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(network.run(&input)), bits(object.run(&input)), "{}: the same bits", self.name);
@@ -138,9 +146,10 @@ impl Whole {
         let [steps, other_steps] =
             [rust_steps, linked_steps].map(|steps| steps.iter().map(|(s, _)| s * 1e3).sum::<f64>());
         println!(
-            "{:<14} {least:>8.3} {median:>8.3} {steps:>8.3} {other_least:>9.3} {other_median:>8.3} {other_steps:>8.3} \
+            "{:<14} {:<7} {least:>8.3} {median:>8.3} {steps:>8.3} {other_least:>9.3} {other_median:>8.3} {other_steps:>8.3} \
              {:>9.3} {:>8.3} {:>8.3}",
             self.name,
+            set.name(),
             other_least / least,
             other_median / median,
             other_steps / steps,
