@@ -404,6 +404,54 @@ fn a_model_runs_with_any_threads_and_instruction_set() {
 }
 
 #[test]
+fn caches_that_are_not_given_are_empty() {
+    let folder = folder();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a temporary file");
+    write(
+        "attention.param",
+        b"7767517\n4 6\nInput keys 0 1 keys\nInput values 0 1 values\nInput query 0 1 query 0=2 1=1\n\
+          MultiHeadAttention attention 3 3 query keys values attended seen_keys seen_values 0=2 1=1 2=4 7=1\n",
+    );
+    // Four matrices with a tag each, and biases; of no value but that of the last bias.
+    let mut weights = vec![0; 4 * 4 * (1 + 4 + 2)];
+    weights.splice(4 * 4 * (1 + 4 + 2) - 4.., 1.5f32.to_le_bytes());
+    write("attention.bin", &weights);
+    write("query.npy", &npy("(1, 2)", &[1.0, 2.0]));
+    write("empty.npy", &npy("(1, 0, 2)", &[]));
+    write("cache.npy", &npy("(1, 3, 2)", &[0.5; 6]));
+    let run = |inputs: &str| answer(folder.path(), &format!("run attention.param --input query=query.npy {inputs}"));
+    let values = |name: &str| last_values(&fs::read(folder.path().join(name)).expect("an output"), 2);
+    for inputs in ["", "--input keys=empty.npy", "--input keys=cache.npy --input values=cache.npy"] {
+        assert!(run(inputs).ends_with("\n── exit 0\n"), "{}", run(inputs));
+        assert_eq!(values("attended.npy"), [0.0, 1.5]);
+    }
+    insta::assert_snapshot!(answers(
+        folder.path(),
+        &[
+            "run attention.param",
+            "run attention.param --input query=empty.npy",
+            "run attention.param --input query=query.npy --input keys=cache.npy",
+            "compile attention.param",
+        ]
+    ));
+}
+
+#[test]
+fn what_is_written_is_measured() {
+    let folder = folder();
+    let line = ["compile", "small.param", "--verbose", "--message-format", "json", "--weights", "extern"];
+    let value: serde_json::Value = serde_json::from_slice(&ncnnc(folder.path(), &line).stdout).expect("JSON");
+    assert!(value["code_bytes"].as_u64().expect("bytes") > 1000);
+    for file in value["files"].as_array().expect("files") {
+        let path = folder.path().join(file["path"].as_str().expect("a path"));
+        assert_eq!(fs::metadata(path).expect("a file").len(), file["bytes"]);
+    }
+    assert_eq!(value["files"][2]["bytes"], value["weights_bytes"]);
+    let text = answer(folder.path(), "compile small.param -v");
+    assert!(text.contains(" bytes of code, ") && text.contains("small.h: "), "{text}");
+}
+
+#[test]
 fn compensated_layers_are_measured_beside_fast_ones() {
     let folder = folder();
     let model = "7767517\n2 2\nInput in 0 1 in\nReLU relu 1 1 in out\n";

@@ -45,7 +45,7 @@ pub(super) const SIGNATURE: Signature = Signature::new(
     ],
 )
 .rules(&[is_not_quantised, heads_share_the_embedding, shares_its_weights])
-.taking_empty();
+.with_caches(|parameters, inputs| if parameters.int(CACHED, 0) != 0 { inputs.saturating_sub(2)..inputs } else { 0..0 });
 
 fn blobs(parameters: &Parameters) -> Blobs {
     let [masked, cached] = [MASKED, CACHED].map(|id| parameters.int(id, 0) != 0);
@@ -217,9 +217,6 @@ fn behind(l: &mut Lowering, old: Option<[View; 2]>, own: &[Sequence; 2]) -> Resu
 
 /// Input `i` as a sequence of vectors of this extent; a vector is a sequence of one.
 fn sequence(l: &Lowering, i: usize, extent: i64) -> Result<View, Diagnostic> {
-    if l.inputs[i].is_empty() {
-        return Err(l.error(format!("input {i} is empty")).hint("only the caches, which come last, can be empty"));
-    }
     let view = l.fixed_input(i)?;
     match view.shape[..] {
         [width] if width as i64 == extent => Ok(view.reshaped(&[1, width])),
@@ -233,9 +230,6 @@ fn sequence(l: &Lowering, i: usize, extent: i64) -> Result<View, Diagnostic> {
 
 /// The mask, input `i`, as `[1 or heads, queries, keys]`.
 fn mask(l: &Lowering, i: usize, heads: usize, queries: usize, keys: usize) -> Result<View, Diagnostic> {
-    if l.inputs[i].is_empty() {
-        return Err(l.error("the mask is empty").hint("only the caches, which come last, can be empty"));
-    }
     let view = l.fixed_input(i)?;
     match view.shape[..] {
         [rows, columns] if (rows, columns) == (queries, keys) => Ok(view.reshaped(&[1, queries, keys])),

@@ -63,6 +63,11 @@ fn impossible(extents: &[Extent]) -> Option<(u32, String)> {
     Some((*id, format!("the {name} is {extent}")))
 }
 
+/// Whether it is an input whose shape the file leaves open.
+pub(super) fn is_open_input(layer: &Layer) -> bool {
+    layer.kind == "Input" && extents(layer).is_empty()
+}
+
 /// Refuses data of no size.
 fn has_elements(layer: &Layer) -> Result<(), Diagnostic> {
     let extents = extents(layer);

@@ -373,8 +373,11 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
         let Some(inputs) = layer.inputs.iter().map(|id| values[id.0].clone()).collect::<Option<Vec<_>>>() else {
             continue;
         };
-        let takes_empty = matches!(&meaning, Meaning::Known(operator) if operator.signature.takes_empty);
-        if let Some(at) = inputs.iter().position(View::is_empty).filter(|_| !takes_empty) {
+        let caches = match &meaning {
+            Meaning::Known(operator) => operator.signature.caches(layer),
+            Meaning::Declared(_) => 0..0,
+        };
+        if let Some(at) = (0..inputs.len()).find(|at| inputs[*at].is_empty() && !caches.contains(at)) {
             let message = format!("input `{}` is empty", model.blob(layer.inputs[at]).name);
             let hint = "only caches of keys and values can be; give the input a shape without zeros";
             problems.push(layer.error(message).code(Code::Shape).hint(hint));

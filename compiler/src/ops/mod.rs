@@ -55,7 +55,7 @@ pub use per_channel::statistics;
 pub use signature::{Accepts, Parameter, Signature};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ncnn::{self, Judge, Layer, Model, WeightReader, Weights};
+use crate::ncnn::{self, Blob, BlobId, Judge, Layer, Model, WeightReader, Weights};
 use std::collections::HashMap;
 
 /// A layer type.
@@ -246,6 +246,21 @@ fn arrays(custom: &[CustomLayer], layer: &Layer, reader: &mut WeightReader) -> R
         None if custom::find(custom, layer).is_some() => Ok(Vec::new()),
         None => Err(vec![unknown_layer(layer)]),
     }
+}
+
+/// Inputs of which the file doesn't say the shape, and that are caches and nothing else: before the first step they are
+/// empty, of shape `[0]`.
+pub fn open_caches(model: &Model) -> Vec<&str> {
+    let only_caches = |layer: &Layer, id: BlobId| {
+        let caches = operator(&layer.kind).map_or(0..0, |operator| operator.signature.caches(layer));
+        layer.inputs.iter().enumerate().all(|(at, input)| *input != id || caches.contains(&at))
+    };
+    let open = (0..model.blobs.len()).map(BlobId).filter(|id| {
+        let Blob { producer, consumers, shape_hint, .. } = model.blob(*id);
+        let used = !consumers.is_empty() && consumers.iter().all(|consumer| only_caches(&model.layers[*consumer], *id));
+        used && shape_hint.is_none() && data::is_open_input(&model.layers[*producer])
+    });
+    open.map(|id| model.blob(id).name.as_str()).collect()
 }
 
 fn unknown_layer(layer: &Layer) -> Diagnostic {

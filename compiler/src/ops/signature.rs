@@ -6,6 +6,7 @@
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::ncnn::{Layer, OF_EVERY_LAYER, Parameters, Value};
+use std::ops::Range;
 
 /// What a layer type takes, gives and understands.
 pub struct Signature {
@@ -13,8 +14,7 @@ pub struct Signature {
     /// Its parameters by ascending id.
     pub parameters: &'static [Parameter],
     rules: &'static [Rule],
-    /// Whether inputs may be empty, as caches are at first.
-    pub takes_empty: bool,
+    caches: fn(&Parameters, usize) -> Range<usize>,
 }
 
 /// What several parameters of a layer must be together.
@@ -394,12 +394,12 @@ impl Accepts {
 impl Signature {
     /// A layer type without rules that bind several parameters. `parameters` are sorted by id.
     pub const fn new(blobs: fn(&Parameters) -> Blobs, parameters: &'static [Parameter]) -> Self {
-        Self { blobs, parameters, rules: &[], takes_empty: false }
+        Self { blobs, parameters, rules: &[], caches: |_, _| 0..0 }
     }
 
-    /// The same with inputs that may be empty.
-    pub const fn taking_empty(self) -> Self {
-        Self { takes_empty: true, ..self }
+    /// The same with inputs that are caches; which ones follows from the parameters and the number of inputs.
+    pub const fn with_caches(self, caches: fn(&Parameters, usize) -> Range<usize>) -> Self {
+        Self { caches, ..self }
     }
 
     /// The same with such rules. Each is asked only of layers whose parameters are right one by one.
@@ -410,6 +410,11 @@ impl Signature {
     /// How many blobs a layer with these parameters takes and gives.
     pub fn blobs(&self, parameters: &Parameters) -> Blobs {
         (self.blobs)(parameters)
+    }
+
+    /// Which of a layer's inputs are caches. Only they can be empty, as they are at first.
+    pub fn caches(&self, layer: &Layer) -> Range<usize> {
+        (self.caches)(&layer.parameters, layer.inputs.len())
     }
 
     /// How many blobs a layer without parameters takes and gives, and how many others do with one: each with the

@@ -2,6 +2,7 @@
 
 use crate::bias::BiasArguments;
 use crate::console::{Console, Done, Stop};
+use crate::inspect::code_bytes;
 use crate::machine::MachineArguments;
 use crate::model::{Model, ShapedModelArguments};
 use crate::output::{Files, is_stream};
@@ -12,7 +13,7 @@ use clap::ValueEnum;
 use ncnnc_compiler::budget::Budget;
 use ncnnc_compiler::build::type_name;
 use ncnnc_compiler::compile::{Compiled, Options, compile, hash};
-use ncnnc_compiler::diagnostic::Diagnostic;
+use ncnnc_compiler::diagnostic::{Diagnostic, Harmless};
 use ncnnc_compiler::door::{content_hash, facts};
 use ncnnc_compiler::emit::object::{self, Network, Platform, Triple};
 use ncnnc_compiler::emit::rust::{self, Module};
@@ -26,7 +27,7 @@ use target_lexicon::Environment;
 /// Compiles a model for a machine
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  ncnnc compile resnet18.param --target aarch64-linux-android -o build/resnet18.o
+  ncnnc compile resnet18.param --target aarch64-linux-android -o build/resnet18.o --verbose
   ncnnc compile digits.fp32.param --input in0=1,8,8 --name digits -o digits.o
   ncnnc compile resnet18.param --emit staticlib,header --target x86_64-pc-windows-msvc -o resnet18.lib
   ncnnc compile resnet18.param --target-cpu x86-64-v3 --weights extern
@@ -68,6 +69,9 @@ pub struct Arguments {
     /// there are none; `-` is the standard output. Names in code don't come from it, but from --name
     #[arg(short = 'o', value_name = "OUT", default_value = ".")]
     out: PathBuf,
+    /// Says how large everything is: machine code, packed weights, the arena, and each file
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 /// What can be written; the first that is asked for gets the name after `-o`.
@@ -131,11 +135,52 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         let first = arguments.path(kinds[0], &kinds, &platform);
         files.add(first.with_extension("weights"), network.weights());
     }
+    let sizes = arguments.verbose.then(|| Sizes::of(&network, &platform, &files));
     drop(progress);
     files.write(&model.paths)?;
-    match chosen.filter(|_| arguments.out != Path::new("-")) {
-        Some(chosen) => console.result(|| chosen.text(), || json!(chosen)),
-        None => Ok(()),
+    if arguments.out == Path::new("-") {
+        return Ok(());
+    }
+    if let Some(chosen) = chosen {
+        console.result(|| chosen.text(), || json!(chosen))?;
+    }
+    sizes.map_or(Ok(()), |sizes| console.result(|| sizes.text(), || json!(sizes)))
+}
+
+/// How large everything is, in bytes.
+#[derive(serde::Serialize)]
+struct Sizes {
+    code_bytes: u64,
+    weights_bytes: usize,
+    arena_bytes: usize,
+    files: Vec<FileSize>,
+}
+
+#[derive(serde::Serialize)]
+struct FileSize {
+    path: String,
+    bytes: usize,
+}
+
+impl Sizes {
+    fn of(network: &Network, platform: &Platform, files: &Files) -> Self {
+        let file = |(path, bytes): (&Path, usize)| FileSize { path: path.display().to_string(), bytes };
+        Self {
+            code_bytes: code_bytes(&network.object(platform)),
+            weights_bytes: network.weights().len(),
+            arena_bytes: network.arena_bytes(),
+            files: files.sizes().map(file).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { code_bytes, weights_bytes, arena_bytes, files } = self;
+        let mut text =
+            format!("{code_bytes} bytes of code, {weights_bytes} of weights; the arena takes {arena_bytes}\n");
+        for FileSize { path, bytes } in files {
+            text += &format!("{}: {bytes} bytes\n", Harmless(path));
+        }
+        text
     }
 }
 

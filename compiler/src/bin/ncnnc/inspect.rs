@@ -230,10 +230,14 @@ fn sizes(compiled: &(&'static Target, Program)) -> [u64; 3] {
     let (target, program) = compiled;
     let network = Network::new("model", std::slice::from_ref(compiled), NO_HASH, Weights::External);
     let network = network.expect("a good name, and no functions of users'");
-    let object = network.object(&instruction_set::platform(target));
-    let object = object::File::parse(&*object).expect("an object of a known format");
-    let code = object.sections().filter(|section| section.kind() == SectionKind::Text).map(|section| section.size());
-    [code.sum(), 4 * program.constants.len() as u64, 4 * program.arena_words as u64]
+    let code = code_bytes(&network.object(&instruction_set::platform(target)));
+    [code, 4 * program.constants.len() as u64, 4 * program.arena_words as u64]
+}
+
+/// Bytes of machine code in an object file.
+pub fn code_bytes(object: &[u8]) -> u64 {
+    let object = object::File::parse(object).expect("an object of a known format");
+    object.sections().filter(|section| section.kind() == SectionKind::Text).map(|section| section.size()).sum()
 }
 
 fn layers(network: &ncnn::Model, graph: &Graph, shapes: &network::Shapes) -> Vec<Layer> {

@@ -19,6 +19,11 @@ impl Files {
         self.files.push((path.into(), bytes.into()));
     }
 
+    /// Where the files go and how many bytes they have.
+    pub fn sizes(&self) -> impl Iterator<Item = (&Path, usize)> {
+        self.files.iter().map(|(path, bytes)| (path.as_path(), bytes.len()))
+    }
+
     /// Writes every file under another name, then renames them all. Makes their folders where there are none.
     ///
     /// # Errors

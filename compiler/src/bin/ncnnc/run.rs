@@ -13,7 +13,7 @@ use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use ncnnc_compiler::door::MOST_THREADS;
 use ncnnc_compiler::emit::object::{Network, Weights};
 use ncnnc_compiler::kernel::Port;
-use ncnnc_compiler::ops::SHAPE_HINT;
+use ncnnc_compiler::ops::{self, SHAPE_HINT};
 use std::path::PathBuf;
 
 /// Runs a model on this machine, on inputs from .npy files, and writes its outputs as .npy files
@@ -23,6 +23,7 @@ use std::path::PathBuf;
   ncnnc run model.param model.bin --input a=a.npy --input b=b.npy --output conv_3 --threads 4
 
 Inputs are 32-bit floats or integers in C order, outermost extent first; the model is compiled for the shapes of the files. \
+Caches of keys and values that aren't given are empty, as before the first step. \
 Each output is written to DIR/BLOB.npy, with `_` for characters of the blob's name that can't stand in a file's.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -50,8 +51,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let platform = machine::host(arguments.instruction_set.as_deref())?;
     let inputs = arguments.read_inputs()?;
     let shapes = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
-    let options = arguments.model.options(shapes);
+    let mut options = arguments.model.options(shapes);
     let model = arguments.model.read(&options, console)?;
+    // What is wrong with the file is said when it is compiled.
+    if let Ok(read) = ops::read_param(model.param().path, &model.param, &options.shapes, &[]) {
+        for cache in ops::open_caches(&read) {
+            options.shapes.entry(cache.into()).or_insert_with(|| EMPTY.to_vec());
+        }
+    }
     let progress = Progress::start(console, "compiling".into());
     let compiled = compile(model.param(), model.weights(), &options, platform.targets()).map_err(|problems| {
         let mut problems: Vec<Diagnostic> = problems.into_iter().map(with_own_hint).collect();
@@ -81,6 +88,9 @@ impl Arguments {
                 problems.push(given_twice(name));
             }
             match model::read(path).and_then(|bytes| npy::read(&path.to_string_lossy(), &bytes)) {
+                Ok(tensor) if tensor.words.is_empty() => {
+                    inputs.push((name.clone(), Tensor { shape: EMPTY.to_vec(), ..tensor }))
+                }
                 Ok(tensor) => match unusual(&tensor.shape) {
                     Some(what) => {
                         let message = format!("input `{name}` {what}, so no model can be compiled for its shape");
@@ -122,11 +132,13 @@ fn with_own_hint(problem: Diagnostic) -> Diagnostic {
 /// Axes of a blob, at most.
 const MOST_AXES: usize = 4;
 
+/// The shape of what has no elements, as in ncnn.
+const EMPTY: &[usize] = &[0];
+
 /// What no input can be.
 fn unusual(shape: &[usize]) -> Option<String> {
     match shape.len() {
         0 => Some("has no axes".into()),
-        _ if shape.contains(&0) => Some("is empty".into()),
         axes if axes > MOST_AXES => Some(format!("has {axes} axes, more than {MOST_AXES}")),
         _usual => None,
     }
@@ -148,14 +160,14 @@ fn words<'i>(port: &Port, inputs: &'i [(String, Tensor)]) -> Result<&'i [u32], D
     Ok(&tensor.words)
 }
 
-/// An output in its actual shape; one without elements is of shape `[0]`, as in ncnn.
+/// An output in its actual shape.
 fn tensor(port: &Port, outputs: &[Vec<u32>], number: usize) -> Tensor {
     let shape: Vec<usize> = match port.extents {
         Some(extents) => outputs[extents].iter().map(|extent| *extent as usize).collect(),
         None => port.shape.clone(),
     };
     let words: usize = shape.iter().product();
-    let shape = if words == 0 { vec![0] } else { shape };
+    let shape = if words == 0 { EMPTY.to_vec() } else { shape };
     Tensor { shape, integer: port.integer, words: outputs[number][..words].to_vec() }
 }
 
