@@ -337,3 +337,12 @@ fn equal_scores_are_in_the_order_of_ncnns_quicksort() {
     ];
     assert_eq!(got, wanted);
 }
+
+#[test]
+fn four_repeats_see_a_blob_of_three_axes_as_one_without_depth() {
+    let image: &[f32] = &[1.0, 2.0, 3.0, 4.0];
+    let repeated = &[1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0];
+    check("Tile x 1 1 a b 2=1,2,1,1", (&[2, 1, 2], image), (&[2, 2, 1, 2], repeated));
+    check("Tile x 1 1 a b 2=1,1,1,1", (&[2, 1, 2], image), (&[2, 1, 1, 2], image));
+    check("Tile x 1 1 a b 2=2,1,1,1", (&[1, 4], image), (&[2, 1, 1, 4], &[image, image].concat()));
+}

@@ -87,7 +87,11 @@ pub(super) fn tile(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let repeats = repeats(l, input.shape.len())?;
     let rank = repeats.len();
-    let seen = input.reshaped(&[vec![1; rank - input.shape.len()], input.shape.clone()].concat());
+    let seen = match (rank, &input.shape[..]) {
+        // What ncnn puts between channels and rows is the depth.
+        (4, &[channels, height, width]) => input.reshaped(&[channels, 1, height, width]),
+        (_, shape) => input.reshaped(&[vec![1; rank - shape.len()], shape.to_vec()].concat()),
+    };
     let extents: Vec<i64> = seen.shape.iter().zip(&repeats).map(|(extent, times)| *extent as i64 * times).collect();
     let out_shape = l.shape(&extents)?;
     if repeats.iter().all(|times| *times == 1) {
