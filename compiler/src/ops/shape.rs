@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The longest axis that tables of its entries are made of: 128 MiB each, and longer than any image or sound is wide.
-const MOST_TABULATED: usize = 1 << 24;
+pub(super) const MOST_TABULATED: usize = 1 << 24;
 
 /// ncnn's names of the axes, in the order in which its parameters number sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
