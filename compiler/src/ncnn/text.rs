@@ -101,7 +101,7 @@ impl<'a> Cursor<'a> {
         self.word().or_else(|| {
             let mut next = self.clone();
             next.take_while(is_space);
-            if next.clone().is_layer() {
+            if next.peek().is_none() || next.clone().is_layer() {
                 return None;
             }
             *self = next;
