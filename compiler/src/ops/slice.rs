@@ -52,7 +52,7 @@ fn has_size_of_each_part(layer: &Layer) -> Result<(), Diagnostic> {
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
-    let axis = l.axis_in(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
+    let axis = l.axis_along(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
     let sizes = part_sizes(l, input.shape[axis] as i64)?;
     covers(l, &input, axis, sizes.iter().sum())?;
     let mut offset = 0;
