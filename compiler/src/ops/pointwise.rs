@@ -91,9 +91,7 @@ fn has_slope(layer: &Layer) -> Lowered {
         return Ok(());
     }
     let message = format!("{} can't have slope {alpha:?} and offset {beta:?}", layer.kind);
-    // Elements that fill a vector ncnn cuts at 0 and 1; of the others it takes those below the line's zero for 0.
-    let hint = "with a slope below 0 what ncnn makes of an element depends on its place; leave parameters 0 and 1 out for \
-                0.2 and 0.5";
+    let hint = format!("{}; leave parameters 0 and 1 out for 0.2 and 0.5", activation::FALLING);
     Err(layer.error_in(0, message).hint(hint))
 }
 

@@ -60,6 +60,7 @@ fn a_layer_is_judged_by_itself() {
         "Scale p 2 1 a b p 0=-233 1=1",
         "GroupNorm p 1 1 a p 0=3 1=4",
         "HardSigmoid p 1 1 a p 0=-0.2",
+        "Convolution p 1 1 a p 0=2 1=1 6=8 9=6 10=-0.2,0.5",
         "Reduction p 1 1 a p 1=0",
         "Padding p 1 1 a p 3=-1",
         "Interp p 1 1 a p 0=1 2=0.0",
