@@ -152,8 +152,10 @@ impl Network {
         check_options(&model, options).map_err(about_param)?;
         ops::custom::check(&model, &options.custom).map_err(about_param)?;
         ops::read_weights_with(&mut model, weights.path, weights.bytes, &options.shapes, &options.custom)?;
-        let mut graph =
+        let lowered =
             ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom).map_err(about_param)?;
+        let (mut graph, mut warnings) = (lowered.graph, model.warnings.clone());
+        warnings.extend(lowered.warnings);
         if graph.outputs.is_empty() {
             let problem = Diagnostic::error(format!("{} computes nothing: it has no outputs", param.path));
             return Err(vec![problem.about(param.path)]);
@@ -163,7 +165,7 @@ impl Network {
         let activations = allowed(&masks, &options.activations);
         let mode = set_modes(&model, options, &mut graph)?;
         let (graph, changes) = passes::run(graph, rewriting.max(mode));
-        Ok(Self { graph, mode, masks, activations, changes, warnings: model.warnings })
+        Ok(Self { graph, mode, masks, activations, changes, warnings })
     }
 
     /// The plan with constants stored so.

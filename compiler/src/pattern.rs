@@ -29,17 +29,27 @@ fn problem(pattern: &str, layers: &[&str]) -> Diagnostic {
         let hint = "`*` stands for any text, `?` for one character, `[a-c]` for one of several";
         return Diagnostic::error(format!("`{pattern}` is no pattern of layer names: {}", error.msg)).hint(hint);
     }
-    let problem = Diagnostic::error(format!("no layer is called `{pattern}`"));
-    let near = near(pattern, layers).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
-    if near.is_empty() { problem } else { problem.hint(format!("there is {}", near.join(", "))) }
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let hint = match &near(pattern, layers)[..] {
+        [] => {
+            let (first, others) = layers.split_at(layers.len().min(MOST_NAMES));
+            let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            format!("nothing is near it; the layers are {}{others}", quoted(first))
+        }
+        near => format!("there is {}", quoted(near)),
+    };
+    Diagnostic::error(format!("no layer is called `{pattern}`")).hint(hint)
 }
 
-/// The layers whose names are most like the text, best first.
-fn near<'a>(text: &str, layers: &[&'a str]) -> Vec<&'a str> {
-    let most = text.chars().count().div_ceil(3).max(1);
+/// The layers whose names are most like the pattern, or begin most like one that leaves the end open, best first.
+fn near<'a>(pattern: &str, layers: &[&'a str]) -> Vec<&'a str> {
+    let text = pattern.trim_matches('*').to_lowercase();
+    let length = text.chars().count();
+    let most = length.div_ceil(3).max(1);
     let distance = |name: &str| {
-        let contained = name.to_lowercase().contains(&text.trim_matches('*').to_lowercase());
-        if contained { 0 } else { strsim::damerau_levenshtein(text, name) }
+        let name = name.to_lowercase();
+        let compared: String = if pattern.ends_with('*') { name.chars().take(length).collect() } else { name.clone() };
+        if name.contains(&text) { 0 } else { strsim::damerau_levenshtein(&text, &compared) }
     };
     let mut near: Vec<(usize, &str)> = layers.iter().map(|name| (distance(name), *name)).collect();
     near.retain(|(distance, _)| *distance <= most);

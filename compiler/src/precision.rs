@@ -91,17 +91,26 @@ mod tests {
 
     #[test]
     fn what_matches_nothing_is_a_problem() {
-        let all =
-            precision(&[("cnov_1", Format::Word), ("fc*", Format::Word), ("x**y", Format::Word), ("q", Format::Word)]);
+        let all = precision(&[
+            ("cnov_1", Format::Word),
+            ("fc*", Format::Word),
+            ("x**y", Format::Word),
+            ("q", Format::Word),
+            ("cnov*", Format::Word),
+        ]);
         let problems = all.problems(&["conv_1", "conv_2", "pool", "head/conv_1"]);
         let text = problems.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!(text, @r"
         error: no layer is called `cnov_1`
           help: there is `conv_1`, `conv_2`
         error: no layer is called `fc*`
+          help: nothing is near it; the layers are `conv_1`, `conv_2`, `pool` and 1 more
         error: `x**y` is no pattern of layer names: recursive wildcards must form a single path component
           help: `*` stands for any text, `?` for one character, `[a-c]` for one of several
         error: no layer is called `q`
+          help: nothing is near it; the layers are `conv_1`, `conv_2`, `pool` and 1 more
+        error: no layer is called `cnov*`
+          help: there is `conv_1`, `conv_2`
         ");
     }
 }

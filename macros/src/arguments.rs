@@ -3,13 +3,13 @@
 use ncnnc_compiler::budget::{Budget, FORMS};
 use ncnnc_compiler::build::{stem, type_name};
 use ncnnc_compiler::compile::Options;
-use ncnnc_compiler::door::{Request, threads};
+use ncnnc_compiler::door::{MOST_THREADS, Request, threads};
 use ncnnc_compiler::format::Format;
 use ncnnc_compiler::mode::{LayerMode, Mode};
-use ncnnc_compiler::ops::CustomLayer;
+use ncnnc_compiler::ops::{CustomLayer, MOST_ELEMENTS};
 use ncnnc_compiler::precision::{Exception, Precision};
 use ncnnc_targets::TARGETS;
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
@@ -22,8 +22,10 @@ const OPTIONS: &str = "`weights`, `input`, `output`, `layer`, `numerics`, `threa
 
 /// A parsed call of the macro.
 pub struct Arguments {
-    /// What is asked for.
+    /// What is asked for, with [`stand_in`]s for the functions.
     pub request: Request,
+    /// The functions as the user named them.
+    pub functions: Vec<TokenStream>,
     /// Where the param file is named: problems of the model are reported there.
     pub span: Span,
 }
@@ -42,7 +44,8 @@ impl Parse for Arguments {
                 return Err(input.error("options need the long form: `struct Name = \"path\"; option = value; ...`"));
             }
             let name = Ident::new(&type_name(&stem(&path.value())), path.span());
-            return Ok(Self { span: path.span(), request: request(name, quote!(pub), TokenStream::new(), &path) });
+            let request = request(name, quote!(pub), TokenStream::new(), &path);
+            return Ok(Self { span: path.span(), request, functions: Vec::new() });
         }
         input.parse::<Token![struct]>()?;
         let name: Ident = input.parse()?;
@@ -63,9 +66,41 @@ impl Parse for Arguments {
         }
         match problems {
             Some(problems) => Err(problems),
-            None => Ok(Self { request, span: path.span() }),
+            None => {
+                let stand_ins = (0..request.functions.len()).map(|number| stand_in(number).into_token_stream());
+                let stand_ins = stand_ins.collect();
+                let functions = std::mem::replace(&mut request.functions, stand_ins);
+                Ok(Self { request, functions, span: path.span() })
+            }
         }
     }
+}
+
+/// What stands in kept code for the user's function with this number: its path knows where the user wrote it, which no
+/// file can keep.
+fn stand_in(number: usize) -> Ident {
+    Ident::new(&format!("{STAND_IN}{number}"), Span::call_site())
+}
+
+const STAND_IN: &str = "__ncnnc_function_";
+
+/// The code with the user's functions in their places, so that what is wrong with one is reported where it is named.
+pub fn with_functions(code: TokenStream, functions: &[TokenStream]) -> TokenStream {
+    let function = |ident: &Ident| {
+        let number: usize = ident.to_string().strip_prefix(STAND_IN)?.parse().ok()?;
+        functions.get(number).cloned()
+    };
+    let tokens = code.into_iter().map(|token| match token {
+        TokenTree::Group(group) => {
+            let inner = with_functions(group.stream(), functions);
+            let mut replaced = Group::new(group.delimiter(), inner);
+            replaced.set_span(group.span());
+            TokenTree::Group(replaced).into()
+        }
+        TokenTree::Ident(ident) => function(&ident).unwrap_or_else(|| TokenTree::Ident(ident).into()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => token.into(),
+    });
+    tokens.collect()
 }
 
 fn request(name: Ident, visibility: TokenStream, attributes: TokenStream, path: &LitStr) -> Request {
@@ -184,7 +219,7 @@ fn option(input: ParseStream, request: &mut Request) -> syn::Result<()> {
         "threads" => {
             input.parse::<Token![=]>()?;
             let number: LitInt = input.parse()?;
-            request.threads = whole_number(&number)?;
+            request.threads = whole_number(&number, "`threads`", MOST_THREADS.into())?;
             threads(request.threads).map_err(|problem| syn::Error::new(number.span(), problem))?;
         }
         "precision" => formats(input, "precision", &mut request.options.precision)?,
@@ -293,16 +328,15 @@ fn blob(input: ParseStream) -> syn::Result<String> {
     }
 }
 
-/// A number as it is counted with.
-fn whole_number(literal: &LitInt) -> syn::Result<usize> {
-    let refused =
-        |_| syn::Error::new(literal.span(), format!("`{literal}` is no whole number from 0 to {}", usize::MAX));
-    literal.base10_parse().map_err(refused)
+/// A number as it is counted with, of something that errors name and that must be from 1 to `most`; whoever asks refuses 0.
+fn whole_number(literal: &LitInt, what: &str, most: usize) -> syn::Result<usize> {
+    let number = literal.base10_parse().ok().filter(|number| *number <= most);
+    number.ok_or_else(|| syn::Error::new(literal.span(), format!("{what} must be from 1 to {most}")))
 }
 
 /// A whole number that is not zero.
 fn extent(literal: &LitInt) -> syn::Result<usize> {
-    match whole_number(literal)? {
+    match whole_number(literal, "an extent", MOST_ELEMENTS)? {
         0 => Err(syn::Error::new(literal.span(), "an extent must not be 0")),
         extent => Ok(extent),
     }

@@ -3,7 +3,7 @@
 mod arguments;
 mod cache;
 
-use arguments::Arguments;
+use arguments::{Arguments, with_functions};
 use ncnnc_compiler::diagnostic::{Code, Diagnostic};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -155,6 +155,7 @@ fn expand(arguments: &Arguments) -> Result<TokenStream, Vec<Diagnostic>> {
         .ok_or_else(|| vec![Diagnostic::error("CARGO_MANIFEST_DIR is not set; paths are relative to it")])?;
     let files = arguments.request.read(&PathBuf::from(root))?;
     let code = cache::code(&arguments.request, &files)?;
+    let code = if arguments.functions.is_empty() { code } else { with_functions(code, &arguments.functions) };
     // Cargo rebuilds the crate when a file it includes has changed; a constant without a name leaves no trace in it.
     let tracked = files.paths().map(|path| {
         let path = path.to_string_lossy();

@@ -36,6 +36,11 @@ mod calls {
     ncnnc::include_model! {
         struct Nobody = "models/tiny.param";
         threads = -1;
+        input in0: [3000000000];
+    }
+    ncnnc::include_model! {
+        struct Throng = "models/tiny.param";
+        threads = 99999999999999999999999;
     }
 }
 

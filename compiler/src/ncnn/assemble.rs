@@ -235,8 +235,11 @@ fn on_line(place: Place) -> String {
 }
 
 /// The shapes parameter 30 claims for the outputs, outermost first (`NetPrivate::load_shape_hints`, `src/net.cpp`):
-/// four (`dims w h c`) or five (`dims w h d c`) numbers for each.
-fn shape_hints(parameters: &Parameters, outputs: usize) -> Result<Vec<Option<Vec<usize>>>, Diagnostic> {
+/// four (`dims w h c`) or five (`dims w h d c`) numbers for each. Empty when it claims none.
+///
+/// # Errors
+/// When it holds no shapes, or of another number of outputs.
+pub fn shape_hints(parameters: &Parameters, outputs: usize) -> Result<Vec<Option<Vec<usize>>>, Diagnostic> {
     const FORM: &str =
         "give `dims,w,h,d,c` for every output, such as `-23330=5,3,224,224,1,3`, or leave parameter 30 out";
     let problem = |message: String| Err(Diagnostic::error(message).hint(FORM));

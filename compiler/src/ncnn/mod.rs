@@ -17,7 +17,10 @@ mod problems;
 mod text;
 mod weights;
 
-pub use parameters::{FORBIDS_BF16_STORAGE, FORBIDS_F16_STORAGE, FORBIDS_WINOGRAD, OF_EVERY_LAYER, Parameters, Value};
+pub use assemble::shape_hints;
+pub use parameters::{
+    FORBIDS_BF16_STORAGE, FORBIDS_F16_STORAGE, FORBIDS_WINOGRAD, OF_EVERY_LAYER, Parameters, SHAPE_HINTS, Value,
+};
 pub use weights::{ReadArrays, Storage, WeightReader, WeightValues, Weights, count_weights, read_weights};
 
 use crate::diagnostic::{Code, Diagnostic, Location};

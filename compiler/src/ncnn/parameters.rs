@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(super) const COUNT: u32 = 32;
 
 /// Claims about the shapes of the outputs.
-pub(super) const SHAPE_HINTS: u32 = 30;
+pub const SHAPE_HINTS: u32 = 30;
 
 /// What the layer must not use: 1 f16 arithmetic, 2 f16 storage, 4 bf16, 8 int8, 16 Vulkan, 32 sgemm, 64 Winograd,
 /// 128 several threads.

@@ -56,6 +56,44 @@ fn blanks_are_those_of_c() {
 }
 
 #[test]
+fn lines_may_be_broken_before_the_last_blob() {
+    let broken = "7767517\n3 4\n\
+        Input\nin0 0 1\n\n in0 0=4 1=4 2=3 -23330=4,3,4,4,3\n\
+        Convolution conv 1\r\n1 in0\r\n1 0=8 1=3 -23310=2,0.0,6.0 9=3 31=64\n\
+        Split split 1 2\n1\nout0 out1 3=1,2 4=-0.5, 5=\"a b\" 6=bare 30=3,2,2,1,8,1,7,0,0,0 -23307=0";
+    let model = model(broken);
+    assert_eq!((substance(&model), &model.warnings[..]), (substance(&self::model(SMALL)), &[][..]));
+    assert_eq!(
+        model.layers[1].parameters.location(1),
+        Some(problems::Place { line: 9, column: 7 }.in_file("test.param"))
+    );
+}
+
+#[test]
+fn a_layer_does_not_continue_another() {
+    let start = "7767517\n3 3\nInput a 0 1 a 0=8\n";
+    let told = |lines: &str| {
+        let problems = read_param("test.param", format!("{start}{lines}\n").as_bytes()).expect_err(lines);
+        format!("{lines}\n{}\n", render(&problems))
+    };
+    let wrong = [
+        // Counts that are too large; numbers as names of blobs.
+        "ReLU b 1 2 a b\nReLU c 1 1 b c",
+        "Concat b 3 1 a\n7 8 9 b\nReLU c 1 1 b c",
+        // What is missing.
+        "ReLU b\nReLU c 1 1 a c",
+        "ReLU\nReLU c 1 1 a c",
+        "ReLU b 1 1 a\n0=0.1\nReLU c 1 1 a c",
+        "ReLU b 1 1 a\n# b\nReLU c 1 1 a c",
+        "ReLU b 1 1 a b\nReLU c 1 1 a\n",
+        "ReLU b 1 1 a b\n0=0.1\n1=2 2=3",
+        // A fault on the second line.
+        "ReLU b 1 1\na b 0=x\nReLU c x\n1 b c",
+    ];
+    insta::assert_snapshot!(wrong.map(told).concat());
+}
+
+#[test]
 fn the_text_form_reads_back() {
     let first = model(SMALL);
     assert_eq!(substance(&model(&first.to_string())), substance(&first));

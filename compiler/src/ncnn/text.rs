@@ -1,8 +1,9 @@
 //! The text form, `.param` (`Net::load_param` in `src/net.cpp`): the magic number, the counts, then one layer per line:
 //! `kind name inputs outputs input… output… id=value…`.
 //!
-//! Must not know what layers mean. Stricter than ncnn in one respect: a layer's names must stand on its own line,
-//! where ncnn would take the words of the next.
+//! Must not know what layers mean. As in ncnn, a line may be broken anywhere before the last of the layer's blobs, but not
+//! before a parameter. Stricter than ncnn in one respect: a line that is a layer of its own doesn't continue another,
+//! where ncnn would take its words for the names of blobs that a wrong count promises.
 
 mod value;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 const LONGEST_NAME: usize = 255;
 
 /// Walks through the text once, and knows where it is.
+#[derive(Clone)]
 struct Cursor<'a> {
     text: &'a str,
     position: usize,
@@ -92,6 +94,34 @@ impl<'a> Cursor<'a> {
         let place = self.place;
         let word = self.take_while(|byte| !is_space(byte));
         (!word.is_empty()).then_some((word, place))
+    }
+
+    /// The next word of a layer whose line may be broken here.
+    fn word_of_layer(&mut self) -> Option<(&'a str, Place)> {
+        self.word().or_else(|| {
+            let mut next = self.clone();
+            next.take_while(is_space);
+            if next.peek().is_none() || next.clone().is_layer() {
+                return None;
+            }
+            *self = next;
+            self.word()
+        })
+    }
+
+    /// Whether the line begins with a type, a name, both counts and as many names as these promise; or with the sign of a
+    /// comment, which no type does.
+    fn is_layer(&mut self) -> bool {
+        let kind = self.word().map_or("", |(kind, _)| kind);
+        if kind.starts_with('#') {
+            return true;
+        }
+        let is_kind = kind.starts_with(|first: char| first.is_ascii_alphabetic());
+        let is_named = self.word().is_some();
+        let mut count = || self.word().and_then(|(word, _)| number::integer(word)).filter(|count| *count >= 0);
+        let (Some(inputs), Some(outputs)) = (count(), count()) else { return false };
+        let mut is_blob = || self.word().is_some_and(|(word, _)| !looks_like_parameter(word));
+        is_kind && is_named && (0..i64::from(inputs) + i64::from(outputs)).all(|_| is_blob())
     }
 }
 
@@ -259,7 +289,7 @@ impl<'a> Reader<'a> {
         pnnx
     }
 
-    /// Reads one layer to the end of its line.
+    /// Reads one layer to the end of its last line.
     fn layer(&mut self) {
         let start = self.cursor.position;
         let place = self.cursor.place;
@@ -285,6 +315,15 @@ impl<'a> Reader<'a> {
             self.error(place, "ncnn's files have no comments", "remove the line");
             return None;
         }
+        if looks_like_parameter(&kind.text) {
+            let message = format!("the parameter `{}` stands apart from its layer", excerpt(&kind.text));
+            self.error(
+                place,
+                message,
+                "ncnn reads parameters on the line of the layer's last blob only; join the lines",
+            );
+            return None;
+        }
         let name = self.name("layer's name", None)?;
         let inputs = self.header_count("inputs", &name.text)?;
         let outputs = self.header_count("outputs", &name.text)?;
@@ -299,11 +338,12 @@ impl<'a> Reader<'a> {
         Some(ReadLayer { kind: kind.text, name, inputs: names, outputs, parameters, place, faulty: false })
     }
 
-    /// The next word of the line as a name.
+    /// The layer's next word as a name.
     fn name(&mut self, what: &str, layer: Option<&str>) -> Option<Name> {
-        let Some((word, place)) = self.cursor.word() else {
+        let Some((word, place)) = self.cursor.word_of_layer() else {
             let problem = Diagnostic::error(format!("the {what} is missing")).hint(
-                "a layer is `type name inputs outputs`, the names of its blobs and its parameters, all on one line",
+                "a layer is `type name inputs outputs`, the names of its blobs and its parameters, each layer on a line of \
+                 its own",
             );
             let place = self.cursor.place;
             self.assembly.problems.at(place, with_layer(problem, layer));
@@ -324,10 +364,10 @@ impl<'a> Reader<'a> {
         count.map_err(|problem| self.assembly.problems.at(word.place, problem.layer(layer))).ok()
     }
 
-    /// The name of an input or output, where the line has one.
+    /// The name of an input or output, where the layer has one.
     fn blob_name(&mut self, what: &str, (inputs, outputs): (i32, i32), found: usize, layer: &str) -> Option<Name> {
         let before = self.cursor.place;
-        let name = match self.cursor.word() {
+        let name = match self.cursor.word_of_layer() {
             Some((word, place)) if !looks_like_parameter(word) => Name { text: word.into(), place },
             _ => {
                 let message =

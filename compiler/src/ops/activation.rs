@@ -30,12 +30,22 @@ fn numbers_of(kind: i32) -> usize {
     }
 }
 
-/// Refuses an activation without its numbers.
+/// Why gates with a slope below 0 are refused: elements that fill a vector ncnn cuts at 0 and 1; of the others it takes those
+/// below the line's zero for 0.
+pub(super) const FALLING: &str = "with a slope below 0 what ncnn makes of an element depends on its place";
+
+/// Refuses an activation without its numbers, or with numbers of which ncnn makes now this, now that.
 pub(super) fn has_its_numbers(layer: &Layer) -> Result<(), Diagnostic> {
     let kind = layer.parameters.int(KIND, 0);
-    let (have, need) = (layer.parameters.floats(NUMBERS).len(), numbers_of(kind));
+    let numbers = layer.parameters.floats(NUMBERS);
+    let (have, need) = (numbers.len(), numbers_of(kind));
     if have >= need {
-        return Ok(());
+        return match numbers.first() {
+            Some(slope) if kind == 6 && *slope < 0.0 => {
+                Err(layer.error_in(NUMBERS, format!("a hard swish can't have slope {slope:?}")).hint(FALLING))
+            }
+            _ => Ok(()),
+        };
     }
     let place = if layer.parameters.has(NUMBERS) { NUMBERS } else { KIND };
     let message = format!("activation {kind} needs {need} numbers, but parameter {NUMBERS} has {have}");

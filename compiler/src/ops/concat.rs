@@ -11,7 +11,7 @@ pub(super) const SIGNATURE: Signature =
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let inputs: Vec<View> = (0..l.inputs.len()).map(|i| l.fixed_input(i)).collect::<Result<_, _>>()?;
     let first = &inputs[0].shape;
-    let axis = l.axis_in(0, l.layer.parameters.int(0, 0), first.len())?;
+    let axis = l.axis_along(0, l.layer.parameters.int(0, 0), first.len())?;
     for input in &inputs {
         let same_but_axis = |(i, (a, b)): (usize, (&usize, &usize))| i == axis || a == b;
         if input.shape.len() != first.len() || !input.shape.iter().zip(first).enumerate().all(same_but_axis) {

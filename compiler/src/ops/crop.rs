@@ -99,13 +99,7 @@ fn lists_agree(layer: &Layer) -> Result<(), Diagnostic> {
     if starts != ends || starts > MOST_AXES || axes > 0 && axes != starts {
         return Err(disagree(layer, [starts, ends, axes]));
     }
-    let axes = layer.parameters.ints(AXES);
-    match axes.iter().enumerate().find(|(at, axis)| axes[..*at].contains(axis)) {
-        Some((_, axis)) => Err(layer
-            .error_in(AXES, format!("axis {axis} is named twice"))
-            .hint("name each axis once, or leave them out for all")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The error that so many starts, ends and axes don't fit together.

@@ -2,10 +2,11 @@
 //! `memorydata.cpp` and `split.cpp`.
 
 use super::Lowering;
-use super::signature::{Accepts, NONE_TO_ONE, ONE_TO_SOME, Parameter, Signature};
+use super::shape::text;
+use super::signature::{Accepts, NONE_TO_ONE, ONE_TO_SOME, Parameter, Signature, warning};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Element, Source};
-use crate::ncnn::{Layer, WeightReader, Weights};
+use crate::ncnn::{self, Layer, SHAPE_HINTS, WeightReader, Weights};
 use std::sync::Arc;
 
 const WIDTH: u32 = 0;
@@ -23,7 +24,8 @@ pub(super) const INPUT: Signature = Signature::new(
         Parameter::new(CHANNELS, "number of channels", Accepts::Integer),
         Parameter::new(DEPTH, "depth", Accepts::Integer),
     ],
-);
+)
+.rules(&[has_one_shape]);
 
 /// Extents beyond the rank of the data are absent or 0. Without any, ncnn makes up one number that nothing writes.
 pub(super) const MEMORY_DATA: Signature = Signature::new(
@@ -77,6 +79,27 @@ fn has_elements(layer: &Layer) -> Result<(), Diagnostic> {
             let message = format!("{message} in data of {} dimensions", extents.len());
             Err(layer.error_in(id, message).hint("every extent up to the outermost one must be at least 1"))
         }
+    }
+}
+
+/// The shape that an Input's extents give it, if it can have it.
+pub(super) fn written_shape(layer: &Layer) -> Option<Vec<usize>> {
+    let extents = extents(layer);
+    let shape = extents.iter().map(|(_, extent)| usize::try_from(*extent).ok().filter(|extent| *extent > 0));
+    if layer.kind == "Input" && !extents.is_empty() { shape.collect() } else { None }
+}
+
+/// Warns of an input for which the file claims another shape than its extents give it.
+fn has_one_shape(layer: &Layer) -> Result<(), Diagnostic> {
+    let claims = ncnn::shape_hints(&layer.parameters, layer.outputs.len()).unwrap_or_default();
+    match (written_shape(layer), claims.into_iter().flatten().next()) {
+        (Some(written), Some(claimed)) if written != claimed => {
+            let (written, claimed) = (text(&written), text(&claimed));
+            let message =
+                format!("parameter 30 claims the shape {claimed} for an input of {written}; the claim counts");
+            Err(warning(layer, SHAPE_HINTS, message).hint("correct it or leave it out"))
+        }
+        _ => Ok(()),
     }
 }
 

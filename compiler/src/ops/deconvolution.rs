@@ -11,10 +11,11 @@ use super::activation::{self, Activation};
 use super::contraction::{self, BIASED, Contraction, GROUPS, OUTPUTS, WEIGHTS, weights_and_bias, without_group};
 use super::convolution::loops::{G, IC, KX, KY, OC, X, Y};
 use super::convolution::{check_division, dynamic_bias, in_groups};
+use super::lowering::MOST_ELEMENTS;
 use super::lowering::axis;
 use super::signature::{Accepts, Blobs, Parameter, Signature, joined};
 use super::window::{self, KERNEL_HEIGHT, KERNEL_WIDTH, Padding, SAME_LOWER, SAME_UPPER, Shape};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::expression::Expression;
 use crate::graph::{Index, Nest, View};
 use crate::ncnn::{Layer, Parameters, WeightReader, Weights};
@@ -28,14 +29,19 @@ const OUTPUT_WIDTH: u32 = 20;
 const OUTPUT_HEIGHT: u32 = 21;
 const DYNAMIC: u32 = 28;
 
-pub(super) const SIGNATURE: Signature =
-    Signature::new(blobs, &PARAMETERS).rules(&[cuts_sensibly, activation::has_its_numbers, shares_its_weights]);
+pub(super) const SIGNATURE: Signature = Signature::new(blobs, &PARAMETERS).rules(&[
+    cuts_sensibly,
+    activation::has_its_numbers,
+    shares_its_weights,
+    has_room,
+]);
 
 pub(super) const SIGNATURE_IN_GROUPS: Signature = Signature::new(blobs, &PARAMETERS_IN_GROUPS).rules(&[
     cuts_sensibly,
     activation::has_its_numbers,
     shares_its_weights,
     shares_its_outputs,
+    has_room,
 ]);
 
 const PARAMETERS: [Parameter; 20] = joined(&[OWN, window::OF_CONVOLUTION, activation::PARAMETERS]);
@@ -108,6 +114,31 @@ fn cuts_sensibly(layer: &Layer) -> Result<(), Diagnostic> {
             Err(layer.error_in(OUTPUT_WIDTH, "an output size without padding, of which ncnn makes nothing").hint(hint))
         }
     }
+}
+
+/// Refuses a kernel that makes too much of a single element.
+fn has_room(layer: &Layer) -> Result<(), Diagnostic> {
+    let parameters = &layer.parameters;
+    if !has_weights(parameters) || cuts_sensibly(layer).is_err_and(|problem| problem.severity == Severity::Error) {
+        return Ok(());
+    }
+    let extents = window::of_convolution(parameters, None).map(Shape::extent);
+    let [height, width] = match Cut::of(parameters) {
+        Some(Cut::AllBut([width, height], _)) => [height, width],
+        Some(Cut::Sides([left, right, top, bottom])) => {
+            let extra_right = parameters.int(EXTRA_RIGHT, 0);
+            let extra = [parameters.int(EXTRA_BOTTOM, extra_right), extra_right].map(i64::from);
+            [extents[0] + extra[0] - top - bottom, extents[1] + extra[1] - left - right]
+        }
+        None => return Ok(()),
+    };
+    let outputs = i128::from(parameters.int(OUTPUTS, 0));
+    let elements = [height, width].iter().map(|extent| i128::from(*extent).max(1)).product::<i128>();
+    if outputs.saturating_mul(elements) <= MOST_ELEMENTS as i128 {
+        return Ok(());
+    }
+    let message = format!("the output of at least {outputs}x{height}x{width} has more than {MOST_ELEMENTS} elements");
+    Err(layer.error(message).code(Code::Size).hint("look for a kernel or a dilation that is far too large"))
 }
 
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {

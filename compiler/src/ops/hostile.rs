@@ -130,7 +130,7 @@ fn trial(mut model: Model, operator: &Operator) -> Trial {
     let countable = ncnn::count_weights(&mut model, &|layer, reader| arrays(&[], layer, reader)).is_empty();
     let has_arrays = model.layers.iter().any(|layer| !layer.weights.is_empty());
     let is_lowered = if has_arrays {
-        countable && lowering::problems(&model, &HashMap::new(), &[]).is_empty()
+        countable && !has_errors(&lowering::problems(&model, &HashMap::new(), &[]))
     } else {
         lower(&model, &HashMap::new(), &[]).is_ok()
     };

@@ -4,10 +4,10 @@
 //! dimensions ncnn takes the first plane of each channel for the whole of it, unless it keeps its size.
 
 use super::Lowering;
-use super::shape::{Side, extent};
+use super::shape::{MOST_TABULATED, Side, extent};
 use super::signature::{Accepts, Blobs, Parameter, Signature};
 use super::size_expression::{self, inputs_read};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{Expression, NodeId};
 use crate::graph::{Access, Index, Source, View, axes};
 use crate::ncnn::{Layer, Parameters};
@@ -38,17 +38,25 @@ pub(super) const SIGNATURE: Signature = Signature::new(
 )
 .rules(&[|layer| size_expression::check(layer, SIZES), widens]);
 
-/// Refuses a factor that leaves no column, where it is one that counts; of a blob without rows, that of the height doesn't.
+/// Refuses a width that leaves no column, or too many of any input, where it is one that counts; of a blob without rows, the
+/// height doesn't.
 fn widens(layer: &Layer) -> Result<(), Diagnostic> {
     let parameters = &layer.parameters;
     let is_sized = is_as_reference(parameters) || !expressions(parameters).is_empty();
-    let has_size = [HEIGHT, WIDTH].into_iter().all(|id| parameters.int(id, 0) != 0);
     let factor = parameters.float(WIDTH_FACTOR, 1.0);
-    if is_sized || has_size || factor > 0.0 {
-        return Ok(());
+    let is_given = has_given_size(parameters);
+    let (id, columns) = if is_given { (WIDTH, parameters.int(WIDTH, 0) as f32) } else { (WIDTH_FACTOR, factor) };
+    if is_sized {
+        Ok(())
+    } else if columns > MOST_TABULATED as f32 {
+        let message = format!("the output would have more than {MOST_TABULATED} columns");
+        Err(layer.error_in(id, message).code(Code::Size).hint("look for a width or a factor that is far too large"))
+    } else if !is_given && factor <= 0.0 {
+        let message = format!("the factor of the width is {factor}, which leaves nothing");
+        Err(layer.error_in(id, message).hint("it must be above 0"))
+    } else {
+        Ok(())
     }
-    let message = format!("the factor of the width is {factor}, which leaves nothing");
-    Err(layer.error_in(WIDTH_FACTOR, message).hint("it must be above 0"))
 }
 
 const METHODS: &[(i32, &str)] =

@@ -1,19 +1,20 @@
 //! What an operator has at hand while it lowers one layer.
 
 use super::custom::{self, CustomLayer};
-use super::signature::has_errors;
-use super::{Operator, operator, unknown_layer};
+use super::shape::text;
+use super::signature::{has_errors, warning};
+use super::{Operator, data, operator, unknown_layer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::Expression;
 use crate::graph::{
     Access, Axis, Element, Graph, Index, Nest, Operation, Output, Source, Tensor, TensorId, View, axes,
 };
-use crate::ncnn::{BlobId, FORBIDS_WINOGRAD, Layer, Model};
+use crate::ncnn::{Blob, BlobId, FORBIDS_WINOGRAD, Layer, Model, SHAPE_HINTS};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Elements of all tensors of a network: 8 GiB of floats. Beyond it, a file is malformed or malicious.
-const MOST_ELEMENTS: usize = 1 << 31;
+pub const MOST_ELEMENTS: usize = 1 << 31;
 
 /// Iterations of one nest. A minute of every core of a large machine; no layer of a known network has a thousandth.
 const MOST_ITERATIONS: usize = 1 << 44;
@@ -47,6 +48,8 @@ pub struct Lowering<'a> {
     /// For `Input`: the shape the user gave for this blob, or else the one the file claims, outermost first.
     pub given_shape: Option<Vec<usize>>,
     outputs: Vec<Option<View>>,
+    /// What the user should know of the layer.
+    warnings: Vec<Diagnostic>,
     /// The tensors' names, and for each how many copies of it have been made unique.
     names: &'a mut HashMap<String, usize>,
 }
@@ -60,6 +63,11 @@ impl Lowering<'_> {
     /// An error about one of its parameters, where that is written.
     pub fn error_in(&self, parameter: u32, message: impl Into<String>) -> Diagnostic {
         self.layer.error_in(parameter, message)
+    }
+
+    /// Tells the user of something about one of its parameters that doesn't keep it from being computed.
+    pub fn warn_in(&mut self, parameter: u32, message: impl Into<String>, hint: impl Into<String>) {
+        self.warnings.push(warning(self.layer, parameter, message.into()).hint(hint));
     }
 
     /// Input `i` in its shape.
@@ -298,12 +306,20 @@ enum Meaning<'c> {
     Declared((usize, &'c CustomLayer)),
 }
 
-/// Lowers a whole model without layers of the user's own; see [`lower_with`].
+/// A model lowered.
+pub struct Lowered {
+    /// What is computed.
+    pub graph: Graph,
+    /// What the user should know of its layers.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Lowers a whole model without layers of the user's own, of which nothing is to be known; see [`lower_with`].
 ///
 /// # Errors
 /// As there.
 pub fn lower(model: &Model, shapes: &HashMap<String, Vec<usize>>, extra: &[String]) -> Result<Graph, Vec<Diagnostic>> {
-    lower_with(model, shapes, extra, &[])
+    lower_with(model, shapes, extra, &[]).map(|lowered| lowered.graph)
 }
 
 /// Lowers a whole model. `shapes` gives, by blob name and outermost first, the shapes of inputs that the file leaves
@@ -317,7 +333,7 @@ pub fn lower_with(
     shapes: &HashMap<String, Vec<usize>>,
     extra: &[String],
     custom: &[CustomLayer],
-) -> Result<Graph, Vec<Diagnostic>> {
+) -> Result<Lowered, Vec<Diagnostic>> {
     let Layers { mut graph, values, mut problems } = lower_layers(model, shapes, custom);
     let wanted = wanted_blobs(model, extra, &mut problems);
     let empty = wanted.iter().filter(|id| values[id.0].as_ref().is_some_and(View::is_empty));
@@ -325,7 +341,7 @@ pub fn lower_with(
         let message = format!("the output `{}` is an input that is empty", model.blob(*id).name);
         Diagnostic::error(message).hint("remove the input, or give it a shape without zeros")
     }));
-    if !problems.is_empty() {
+    if has_errors(&problems) {
         return Err(problems);
     }
     for id in wanted {
@@ -334,7 +350,7 @@ pub fn lower_with(
         }
     }
     graph.verify();
-    Ok(graph)
+    Ok(Lowered { graph, warnings: problems })
 }
 
 /// What is wrong with the layers of a model of which some may be missing, and some arrays not read.
@@ -356,6 +372,8 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
     let mut values: Vec<Option<View>> = vec![None; model.blobs.len()];
     let mut problems = Vec::new();
     let mut elements = 0;
+    // Where shapes aren't those that the file claims, those of what is made of them needn't be either.
+    let mut is_astray = vec![false; model.blobs.len()];
     for layer in &model.layers {
         let declared = || custom::find(custom, layer).map(Meaning::Declared);
         let Some(meaning) = operator(&layer.kind).map(Meaning::Known).or_else(declared) else {
@@ -384,21 +402,32 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
             continue;
         }
         let output_names: Vec<String> = layer.outputs.iter().map(|id| model.blob(*id).name.clone()).collect();
-        let hint = layer.outputs.first().and_then(|id| model.blob(*id).shape_hint.as_ref());
-        let given_shape = output_names.first().and_then(|name| shapes.get(name)).or(hint).cloned();
+        let hint = layer.outputs.first().and_then(|id| model.blob(*id).shape_hint.clone());
+        let given_shape = output_names.first().and_then(|name| shapes.get(name)).cloned();
+        let goes_astray = layer.inputs.iter().any(|id| is_astray[id.0])
+            || hint
+                .clone()
+                .or_else(|| data::written_shape(layer))
+                .is_some_and(|claimed| given_shape.as_ref().is_some_and(|given| *given != claimed));
+        let given_shape = given_shape.or(hint);
         let sizes = (graph.tensors.len(), graph.operations.len());
         let outputs = vec![None; layer.outputs.len()];
         let graph = &mut graph;
-        let mut lowering = Lowering { layer, inputs, graph, output_names, given_shape, outputs, names: &mut names };
+        let (names, warnings) = (&mut names, Vec::new());
+        let mut lowering = Lowering { layer, inputs, graph, output_names, given_shape, outputs, warnings, names };
         let lowered = match meaning {
             Meaning::Known(operator) => (operator.lower)(&mut lowering),
             Meaning::Declared((function, declared)) => custom::lower(&mut lowering, function, declared),
         };
         let lowered = lowered.and_then(|()| lowering.check_sizes(sizes, &mut elements));
+        problems.append(&mut lowering.warnings);
         match lowered {
             Ok(()) => {
                 lowering.claim_outputs(sizes.0);
                 for (id, view) in layer.outputs.iter().zip(lowering.outputs) {
+                    let contradiction = view.as_ref().and_then(|view| contradiction(layer, model.blob(*id), view));
+                    is_astray[id.0] = goes_astray || contradiction.is_some();
+                    problems.extend(contradiction.filter(|_| !goes_astray));
                     values[id.0] = view;
                 }
             }
@@ -406,6 +435,14 @@ fn lower_layers(model: &Model, shapes: &HashMap<String, Vec<usize>>, custom: &[C
         }
     }
     Layers { graph, values, problems }
+}
+
+/// That an output hasn't the shape that the file claims for it.
+fn contradiction(layer: &Layer, blob: &Blob, view: &View) -> Option<Diagnostic> {
+    let claimed = blob.shape_hint.as_ref().filter(|claimed| view.extents.is_none() && **claimed != view.shape)?;
+    let message =
+        format!("parameter 30 claims the shape {} for `{}`, which has {}", text(claimed), blob.name, text(&view.shape));
+    Some(warning(layer, SHAPE_HINTS, message).hint("correct it or leave it out; what follows isn't compared with it"))
 }
 
 /// The model's outputs and the blobs asked for besides, each once; to ask for one twice is a mistake.

@@ -43,7 +43,22 @@ pub(super) const SIGNATURE: Signature = Signature::new(
         Parameter::new(FRONT, "width of the border in front", Accepts::Integer),
         Parameter::new(BEHIND, "width of the border behind", Accepts::Integer),
     ],
-);
+)
+.rules(&[keeps_its_right]);
+
+/// Refuses a border that is negative to the right and has nothing below it, which ncnn can make of no input.
+fn keeps_its_right(layer: &Layer) -> Result<(), Diagnostic> {
+    let [top, bottom, right, border] = [TOP, BOTTOM, RIGHT, BORDER].map(|id| layer.parameters.int(id, 0));
+    let is_overwritten = border == CONSTANT && bottom > 0;
+    if right < 0 && top >= 0 && !is_overwritten { Err(leaves_memory(layer, RIGHT, Side::Width)) } else { Ok(()) }
+}
+
+/// The error that a border is negative where ncnn doesn't stay within its memory.
+fn leaves_memory(layer: &Layer, id: u32, side: Side) -> Diagnostic {
+    let (name, width) = (side.letter(), layer.parameters.int(id, 0));
+    let message = format!("a border of {width} elements along {name}, where ncnn leaves its memory");
+    layer.error_in(id, message).hint("to make a blob smaller use Crop")
+}
 
 pub(super) fn weights(layer: &Layer, reader: &mut WeightReader) -> Result<Vec<Weights>, Diagnostic> {
     match layer.parameters.int(VALUES, 0) {
@@ -186,9 +201,7 @@ fn check_borders(l: &Lowering, border: Border, axes: &[Bordered]) -> Result<(), 
         };
         let undefined = if *before < 0 && !starts { Some(first) } else { (*after < 0 && !ends).then_some(second) };
         if let Some(id) = undefined {
-            let (name, width) = (side.letter(), l.layer.parameters.int(*id, 0));
-            let message = format!("a border of {width} elements along {name}, where ncnn leaves its memory");
-            return Err(l.error_in(*id, message).hint("to make a blob smaller use Crop"));
+            return Err(leaves_memory(l.layer, *id, *side));
         }
     }
     Ok(())

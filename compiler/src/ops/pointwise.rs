@@ -87,11 +87,11 @@ fn gate_parameters(layer: &Layer) -> (f32, f32) {
 
 fn has_slope(layer: &Layer) -> Lowered {
     let (alpha, beta) = gate_parameters(layer);
-    if alpha > 0.0 && alpha.is_finite() && beta.is_finite() {
+    if alpha >= 0.0 && alpha.is_finite() && beta.is_finite() {
         return Ok(());
     }
-    let message = format!("{} can't have slope {alpha} and offset {beta}", layer.kind);
-    let hint = "the slope must be positive; leave parameters 0 and 1 out for 0.2 and 0.5";
+    let message = format!("{} can't have slope {alpha:?} and offset {beta:?}", layer.kind);
+    let hint = format!("{}; leave parameters 0 and 1 out for 0.2 and 0.5", activation::FALLING);
     Err(layer.error_in(0, message).hint(hint))
 }
 

@@ -3,7 +3,7 @@
 //! Source: `src/layer/priorbox.cpp`, in the same single-precision steps.
 
 use super::Lowering;
-use super::signature::{Accepts, Blobs, Parameter, Signature};
+use super::signature::{Accepts, Blobs, Parameter, Signature, warning};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Element, Source};
 use crate::ncnn::Layer;
@@ -61,17 +61,23 @@ fn has_sizes(layer: &Layer) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Refuses the size of a second input that isn't there.
+/// Refuses the size of a second input that isn't there, and warns of an image without an extent.
 fn has_an_image(layer: &Layer) -> Result<(), Diagnostic> {
-    let open = IMAGE.into_iter().find(|id| layer.parameters.int(*id, 0) == OPEN);
-    match open.filter(|_| layer.inputs.len() == 1 && !is_relative(layer)) {
-        None => Ok(()),
-        Some(id) => {
-            let problem =
-                layer.error_in(id, "the size of the image is that of the second input, but there is only one");
-            Err(problem.hint("let the layer read the network's input as well, or write the size"))
-        }
+    let extents = IMAGE.map(|id| (id, layer.parameters.int(id, 0)));
+    if is_relative(layer) {
+        return Ok(());
     }
+    if let Some((id, _)) = extents.into_iter().find(|(_, extent)| *extent == OPEN && layer.inputs.len() == 1) {
+        let problem = layer.error_in(id, "the size of the image is that of the second input, but there is only one");
+        return Err(problem.hint("let the layer read the network's input as well, or write the size"));
+    }
+    let lacking = extents.into_iter().find(|(_, extent)| *extent <= 0 && *extent != OPEN);
+    lacking.map_or(Ok(()), |(id, extent)| {
+        let name = if id == IMAGE[0] { "width" } else { "height" };
+        let message = format!("as in ncnn, boxes in pixels are divided by an image {name} of {extent}");
+        let hint = "parameters 9 and 10 are the image's width and height, -233 for those of the second input";
+        Err(warning(layer, id, message).hint(hint))
+    })
 }
 
 /// Whether boxes are parts of the image, as mxnet has them, and not in pixels.

@@ -2,7 +2,7 @@
 //! `src/layer/tile.cpp`, `flip.cpp`, `diag.cpp`, `copyto.cpp`, `glu.cpp` and `cumulativesum.cpp`.
 
 use super::Lowering;
-use super::shape::{Side, sides, text};
+use super::shape::{Side, extent, sides, text};
 use super::signature::{Accepts, MOST_AXES, ONE_TO_ONE, Parameter, Signature, TWO_TO_ONE};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Expression;
@@ -86,12 +86,9 @@ fn offsets_have_axes(layer: &Layer) -> Result<(), Diagnostic> {
 pub(super) fn tile(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let repeats = repeats(l, input.shape.len())?;
-    let rank = repeats.len();
-    let seen = match (rank, &input.shape[..]) {
-        // What ncnn puts between channels and rows is the depth.
-        (4, &[channels, height, width]) => input.reshaped(&[channels, 1, height, width]),
-        (_, shape) => input.reshaped(&[vec![1; rank - shape.len()], shape.to_vec()].concat()),
-    };
+    // As in ncnn, the channels of three axes stay the outermost of four.
+    let shape: Vec<usize> = sides(repeats.len()).iter().map(|side| extent(&input.shape, *side)).collect();
+    let seen = input.reshaped(&shape);
     let extents: Vec<i64> = seen.shape.iter().zip(&repeats).map(|(extent, times)| *extent as i64 * times).collect();
     let out_shape = l.shape(&extents)?;
     if repeats.iter().all(|times| *times == 1) {
@@ -111,10 +108,10 @@ pub(super) fn tile(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 /// How often each axis of the output repeats, outermost first; at least as many as the input has axes.
-fn repeats(l: &Lowering, rank: usize) -> Result<Vec<i64>, Diagnostic> {
+fn repeats(l: &mut Lowering, rank: usize) -> Result<Vec<i64>, Diagnostic> {
     let parameters = &l.layer.parameters;
     if has_no_repeats(parameters) {
-        let axis = l.axis_in(0, parameters.int(0, 0), rank)?;
+        let axis = l.axis_along(0, parameters.int(0, 0), rank)?;
         return Ok((0..rank).map(|at| if at == axis { i64::from(parameters.int(1, 1)) } else { 1 }).collect());
     }
     let listed = parameters.ints(REPEATS);
@@ -128,7 +125,7 @@ pub(super) fn flip(l: &mut Lowering) -> Result<(), Diagnostic> {
     let rank = input.shape.len();
     let mut flipped = Vec::new();
     for number in l.layer.parameters.ints(0) {
-        flipped.push(l.axis_in(0, number, rank)?);
+        flipped.push(l.axis_along(0, number, rank)?);
     }
     if flipped.iter().all(|axis| input.shape[*axis] == 1) {
         l.set_output(0, input);
@@ -238,7 +235,7 @@ fn box_offsets(l: &Lowering, whole: &View) -> Result<Vec<i64>, Diagnostic> {
 pub(super) fn gated(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let rank = input.shape.len();
-    let axis = if rank == 1 { 0 } else { l.axis_in(0, l.layer.parameters.int(0, 0), rank)? };
+    let axis = l.axis_along(0, l.layer.parameters.int(0, 0), rank)?;
     let extent = input.shape[axis];
     if extent % 2 != 0 {
         let message = format!("{extent} entries along axis {axis} have no two halves");
@@ -266,7 +263,7 @@ pub(super) fn gated(l: &mut Lowering) -> Result<(), Diagnostic> {
 pub(super) fn cumulative_sum(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let rank = input.shape.len();
-    let axis = if rank == 1 { 0 } else { l.axis_in(0, l.layer.parameters.int(0, 0), rank)? };
+    let axis = l.axis_along(0, l.layer.parameters.int(0, 0), rank)?;
     let extent = input.shape[axis];
     let mut sums = input;
     let mut distance = 1;

@@ -1,7 +1,7 @@
 //! Reduction: the elements along some axes brought to one number. Source: `src/layer/reduction.cpp`.
 
 use super::Lowering;
-use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature};
+use super::signature::{Accepts, ONE_TO_ONE, Parameter, Signature, warning};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, NodeId};
 use crate::function::Function;
@@ -23,7 +23,7 @@ pub(super) const SIGNATURE: Signature = Signature::new(
         Parameter::new(IS_NEW, "flag that the axes count as they should", Accepts::Flag),
     ],
 )
-.rules(&[is_new]);
+.rules(&[is_new, has_axes]);
 
 /// Refuses files of before the axes were counted as they are now.
 fn is_new(layer: &Layer) -> Result<(), Diagnostic> {
@@ -32,6 +32,15 @@ fn is_new(layer: &Layer) -> Result<(), Diagnostic> {
         return Err(layer.error_in(AXES, message).hint("convert the model again, or count them from 0 and add 5=1"));
     }
     Ok(())
+}
+
+/// Warns of a layer that is to reduce some axes and names none.
+fn has_axes(layer: &Layer) -> Result<(), Diagnostic> {
+    if layer.parameters.int(ALL, 1) != 0 || !layer.parameters.ints(AXES).is_empty() {
+        return Ok(());
+    }
+    let message = "no axes to reduce are given; as in ncnn, a vector is reduced as a whole, and of other blobs each element alone";
+    Err(warning(layer, ALL, message.into()).hint("list them in parameter 3, or set 1=1 for all"))
 }
 
 type Formula = fn(&mut Expression, NodeId) -> NodeId;
@@ -100,6 +109,26 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let row = l.row_of(&OPERATIONS);
     let reduced = reduced_axes(l, input.shape.len())?;
+    let count: usize = reduced.iter().map(|axis| input.shape[*axis]).product();
+    let factor = l.layer.parameters.float(2, 1.0) / if row.name == MEAN { count as f32 } else { 1.0 };
+    let finish = |e: &mut Expression, result: NodeId| {
+        let finished = (row.finish)(e, result);
+        if factor == 1.0 {
+            return finished;
+        }
+        let factor = e.constant(factor);
+        e.mul(finished, factor)
+    };
+    if reduced.is_empty() {
+        let output = l.output(0, &input.shape);
+        let value = Expression::new(|e| {
+            let x = e.read(0);
+            let term = (row.term)(e, x);
+            finish(e, term)
+        });
+        l.map(&output, vec![input.elementwise()], value);
+        return Ok(());
+    }
     let kept: Vec<usize> = (0..input.shape.len()).filter(|axis| !reduced.contains(axis)).collect();
     let all = axes(&input.shape);
     let mut parallel: Vec<Axis> = kept.iter().map(|axis| all[*axis].clone()).collect();
@@ -122,8 +151,6 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         Index::axis(place(axis).or(within).unwrap_or(axis))
     };
     let index: Vec<Index> = (0..all.len()).map(member).collect();
-    let count: usize = reduced.iter().map(|axis| input.shape[*axis]).product();
-    let factor = l.layer.parameters.float(2, 1.0) / if row.name == MEAN { count as f32 } else { 1.0 };
     let output = l.output(0, &out_shape);
     l.nest(Nest {
         name: String::new(),
@@ -140,19 +167,14 @@ pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
         reads: vec![input.at(index)],
         store: Expression::new(|e| {
             let result = e.read(1);
-            let finished = (row.finish)(e, result);
-            if factor == 1.0 {
-                return finished;
-            }
-            let factor = e.constant(factor);
-            e.mul(finished, factor)
+            finish(e, result)
         }),
         write: output.at(write),
     });
     Ok(())
 }
 
-/// The axes to reduce, outermost first.
+/// The axes to reduce, outermost first; there may be none.
 fn reduced_axes(l: &Lowering, rank: usize) -> Result<Vec<usize>, Diagnostic> {
     let parameters = &l.layer.parameters;
     // A vector has nothing else to reduce, whatever the parameters say.
@@ -166,9 +188,5 @@ fn reduced_axes(l: &Lowering, rank: usize) -> Result<Vec<usize>, Diagnostic> {
     }
     axes.sort_unstable();
     axes.dedup();
-    if axes.is_empty() {
-        let message = "no axes to reduce are given";
-        return Err(l.error_in(ALL, message).hint("list them in parameter 3, or set 1=1 for all"));
-    }
     Ok(axes)
 }

@@ -25,7 +25,8 @@ const BATCH_AXES: [u32; 2] = [12, 13];
 
 pub(super) const FLATTEN: Signature = Signature::new(ONE_TO_ONE, &[]);
 
-/// An extent of 0 is the input's of that name, -1 what is left over, -233 none. Only expressions know further inputs.
+/// An extent of 0 is the input's of that name, -1 what is left over, -233 none. Only expressions know further inputs. Where
+/// a single extent is given, ncnn takes all elements, whatever it says.
 pub(super) const RESHAPE: Signature = Signature::new(
     |parameters| {
         let further = size_expression::names_further_inputs(parameters, EXPRESSION);
@@ -100,6 +101,9 @@ fn has_extents(layer: &Layer) -> Result<(), Diagnostic> {
     if numbers.is_empty() {
         return Err(layer.error_in(WIDTH, "no shape is given").hint("parameter 0 is the width, -1 for all"));
     }
+    if numbers.len() == 1 {
+        return Ok(());
+    }
     if let Some((id, extent)) = numbers.iter().find(|(_, extent)| *extent < REST) {
         return Err(layer.error_in(*id, format!("an extent of {extent}")).hint(hint));
     }
@@ -129,16 +133,26 @@ pub(super) fn reshape(l: &mut Lowering) -> Result<(), Diagnostic> {
 }
 
 /// The shape that `wanted` means for an input of shape `from`.
-fn resolve(l: &Lowering, from: &[usize], wanted: &[i32]) -> Result<Vec<usize>, Diagnostic> {
+fn resolve(l: &mut Lowering, from: &[usize], wanted: &[i32]) -> Result<Vec<usize>, Diagnostic> {
     let elements: usize = from.iter().product();
+    let id = if has_numbers(&l.layer.parameters) { WIDTH } else { EXPRESSION };
+    let copied = |(side, size): (&Side, &i32)| if *size == 0 { extent(from, *side) as i64 } else { i64::from(*size) };
+    let mut extents: Vec<i64> = sides(wanted.len()).iter().zip(wanted).map(copied).collect();
+    if let [length] = extents[..] {
+        if length != i64::from(REST) && length != elements as i64 {
+            let message = format!(
+                "a vector of {length} elements is asked for; as in ncnn, it has all {elements} of {}",
+                text(from)
+            );
+            l.warn_in(id, message, "write -1, which stands for all of them");
+        }
+        return Ok(vec![elements]);
+    }
     let shown = wanted.iter().map(i32::to_string).collect::<Vec<_>>().join("x");
     let mismatch = || {
         let message = format!("{} with {elements} elements can't be seen as {shown}", text(from));
-        let id = if has_numbers(&l.layer.parameters) { WIDTH } else { EXPRESSION };
         l.error_in(id, message).hint("0 copies an extent, one extent can be -1 for what is left over")
     };
-    let copied = |(side, size): (&Side, &i32)| if *size == 0 { extent(from, *side) as i64 } else { i64::from(*size) };
-    let mut extents: Vec<i64> = sides(wanted.len()).iter().zip(wanted).map(copied).collect();
     let rest = i64::from(REST);
     let open: Vec<usize> = (0..extents.len()).filter(|axis| extents[*axis] == rest).collect();
     if let [axis] = open[..] {
@@ -153,7 +167,7 @@ fn resolve(l: &Lowering, from: &[usize], wanted: &[i32]) -> Result<Vec<usize>, D
     l.shape(&extents)
 }
 
-/// Squeeze: without axes of extent 1. Others stay.
+/// Squeeze: without axes of extent 1. Others stay; as in ncnn, an axis may be named twice, or be none of the input's.
 pub(super) fn squeeze(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
@@ -167,7 +181,13 @@ pub(super) fn squeeze(l: &mut Lowering) -> Result<(), Diagnostic> {
         };
         (0..rank).filter(|axis| parameters.int(flag(sides(rank)[*axis]), 0) != 0).collect()
     } else {
-        l.axes_in(SQUEEZED, &parameters.ints(SQUEEZED), rank)?
+        let axes = parameters.ints(SQUEEZED).into_iter().map(|number| l.axis_in(SQUEEZED, number, rank));
+        let (there, absent): (Vec<_>, Vec<_>) = axes.partition(Result::is_ok);
+        for Diagnostic { message, hint, .. } in absent.into_iter().filter_map(Result::err) {
+            let message = format!("{message}; as in ncnn, it is passed over");
+            l.warn_in(SQUEEZED, message, hint.unwrap_or_default());
+        }
+        there.into_iter().flatten().collect()
     };
     let stays = |axis: &usize| input.shape[*axis] != 1 || !chosen.contains(axis);
     let mut shape: Vec<usize> = (0..rank).filter(stays).map(|axis| input.shape[axis]).collect();
@@ -178,19 +198,27 @@ pub(super) fn squeeze(l: &mut Lowering) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// ExpandDims: with axes of extent 1, whose places are those in the output.
+/// ExpandDims: with axes of extent 1, whose places are those in the output. As in ncnn, there are as many in front as are
+/// named twice or where there is no place, unless all are, and none where a blob hasn't so many.
 pub(super) fn expand(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
     let numbers = l.layer.parameters.ints(ADDED);
     let rank = input.shape.len() + numbers.len();
+    let mut added: Vec<usize> = numbers.iter().flat_map(|number| l.axis_in(ADDED, *number, rank)).collect();
+    added.sort_unstable();
+    added.dedup();
     if rank > MOST_AXES {
-        let message = format!("{} with {} more axes would have {rank}", text(&input.shape), numbers.len());
-        return Err(l.error_in(ADDED, message).hint("a blob has at most four"));
+        added.clear();
     }
-    let added = l.axes_in(ADDED, &numbers, rank)?;
-    let mut kept = input.shape.iter();
-    let extent = |axis: usize| if added.contains(&axis) { Some(1) } else { kept.next().copied() };
+    let in_front = if added.is_empty() { 0 } else { numbers.len() - added.len() };
+    let mut kept = std::iter::repeat_n(1, in_front).chain(input.shape.iter().copied());
+    let extent = |axis: usize| if added.contains(&axis) { Some(1) } else { kept.next() };
     let shape: Vec<usize> = (0..rank).filter_map(extent).collect();
+    if added.len() < numbers.len() {
+        let (from, to) = (text(&input.shape), text(&shape));
+        let message = format!("{from} can't get all these new axes where they should be; as in ncnn, it becomes {to}");
+        l.warn_in(ADDED, message, format!("a blob has at most {MOST_AXES} axes, and each new one is to be named once"));
+    }
     l.set_output(0, input.reshaped(&shape));
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The longest axis that tables of its entries are made of: 128 MiB each, and longer than any image or sound is wide.
-const MOST_TABULATED: usize = 1 << 24;
+pub(super) const MOST_TABULATED: usize = 1 << 24;
 
 /// ncnn's names of the axes, in the order in which its parameters number sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +74,21 @@ impl Lowering<'_> {
         })
     }
 
-    /// Each axis that the numbers of this parameter mean, none twice.
-    pub(super) fn axes_in(&self, parameter: u32, axes: &[i32], rank: usize) -> Result<Vec<usize>, Diagnostic> {
-        let mut found = Vec::new();
-        for number in axes {
-            let axis = self.axis_in(parameter, *number, rank)?;
-            if found.contains(&axis) {
-                let hint = "name each axis once, negative numbers counting from the end";
-                return Err(self.error_in(parameter, format!("axis {number} is named twice")).hint(hint));
+    /// The same for layers that ncnn has look for an axis in larger blobs only: a vector has one, whatever the number.
+    pub(super) fn axis_along(&mut self, parameter: u32, axis: i32, rank: usize) -> Result<usize, Diagnostic> {
+        match self.axis_in(parameter, axis, rank) {
+            Err(Diagnostic { message, .. }) if rank == 1 => {
+                self.warn_in(parameter, format!("{message}; as in ncnn, it is the vector's only one"), "write 0");
+                Ok(0)
             }
-            found.push(axis);
+            axis => axis,
         }
-        Ok(found)
+    }
+
+    /// The axes that the numbers of this parameter mean. As in ncnn, one may be named twice, and what is last said of it
+    /// holds.
+    pub(super) fn axes_in(&self, parameter: u32, axes: &[i32], rank: usize) -> Result<Vec<usize>, Diagnostic> {
+        axes.iter().map(|number| self.axis_in(parameter, *number, rank)).collect()
     }
 
     /// These extents as the shape of the output, if it can have it.

@@ -52,13 +52,32 @@ fn has_size_of_each_part(layer: &Layer) -> Result<(), Diagnostic> {
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
-    let axis = l.axis_in(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
+    let axis = l.axis_along(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
     let sizes = part_sizes(l, input.shape[axis] as i64)?;
+    covers(l, &input, axis, sizes.iter().sum())?;
     let mut offset = 0;
     for (i, size) in sizes.into_iter().enumerate() {
         cut(l, i, &input, axis, offset, size)?;
         offset += size;
     }
+    Ok(())
+}
+
+/// Tells of parts that aren't the whole of the input, and refuses them where ncnn goes on with what they leave.
+fn covers(l: &mut Lowering, input: &View, axis: usize, parts: i64) -> Result<(), Diagnostic> {
+    let extent = input.shape[axis];
+    if parts == extent as i64 {
+        return Ok(());
+    }
+    let message = format!("the parts are only {parts} of {extent} entries along axis {axis}");
+    let hint = "a size of -233 takes what is left; Crop takes a single part out";
+    // Through a channel ncnn walks without passing over what no part takes.
+    let is_one_walk = axis > 0 && input.shape.len() > 2 && input.shape[1..axis].iter().product::<usize>() > 1;
+    if is_one_walk {
+        let message = format!("{message}, and ncnn would go on with the others where the next row is due");
+        return Err(l.error_in(SIZES, message).hint(hint));
+    }
+    l.warn_in(SIZES, format!("{message}; as in ncnn, the others are left out"), hint);
     Ok(())
 }
 

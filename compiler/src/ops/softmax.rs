@@ -31,7 +31,7 @@ fn is_new(layer: &Layer) -> Result<(), Diagnostic> {
 
 pub(super) fn lower(l: &mut Lowering) -> Result<(), Diagnostic> {
     let input = l.fixed_input(0)?;
-    let along = l.axis_in(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
+    let along = l.axis_along(AXIS, l.layer.parameters.int(AXIS, 0), input.shape.len())?;
     let output = l.output(0, &input.shape);
     along_axis(l, &input, along, &output);
     Ok(())

@@ -127,20 +127,19 @@ const WRONG: &[(&str, &str, &[usize])] = &[
     (IMAGE, "MemoryData b 0 1 b 0=0", &[]),
     (IMAGE, "Padding b 1 1 a b 2=-9", &[]),
     (IMAGE, "Padding b 1 1 a b 1=-1", &[]),
+    (IMAGE, "Padding b 1 1 a b 3=-1", &[]),
     (IMAGE, "Padding b 1 1 a b 3=8 4=2", &[]),
     (IMAGE, "GroupNorm b 1 1 a b 0=1 1=3 3=0", &[]),
     (IMAGE, "LayerNorm b 1 1 a b 0=5", &[5, 5]),
-    (IMAGE, "Reduction b 1 1 a b 1=0", &[]),
     (IMAGE, "PixelShuffle b 1 1 a b 0=3", &[]),
     (IMAGE, "Reorg b 1 1 a b 0=4", &[]),
     (IMAGE, "Reshape b 1 1 a b 0=-1 1=7", &[]),
     (IMAGE, "Reshape b 1 1 a b 6=\"//(0w,-(0h,6))\"", &[]),
     (IMAGE, "Slice b 1 1 a b 0=5,", &[]),
+    (IMAGE, "Slice b 1 1 a b 0=5, 1=2", &[]),
     (IMAGE, "Slice b 1 1 a b", &[]),
     (IMAGE, "Crop b 1 1 a b 9=1,2", &[]),
     (IMAGE, "Crop b 1 1 a b 0=7 3=2", &[]),
-    (IMAGE, "Squeeze b 1 1 a b 3=0,-3", &[]),
-    (IMAGE, "ExpandDims b 1 1 a b 3=0,1", &[]),
     (IMAGE, "Diag b 1 1 a b", &[]),
     (IMAGE, "GLU b 1 1 a b 0=3", &[]),
 ];
@@ -291,4 +290,54 @@ fn only_caches_may_be_empty() {
     let model = ncnn::read_param("model.param", b"7767517\n1 1\nInput a 0 1 a\n").expect("well written");
     let problems = lower(&model, &HashMap::from([("a".to_string(), vec![0])]), &[]).expect_err("nothing is put out");
     assert_eq!(messages(&problems), ["the output `a` is an input that is empty"]);
+}
+
+/// Layers behind an input that ncnn computes, though not as one may think.
+const DOUBTFUL: &[(&str, &str)] = &[
+    (IMAGE, "Squeeze b 1 1 a b 3=0,-3,3"),
+    ("Input a 0 1 a 0=8 1=1 2=1", "Squeeze b 1 1 a b 3=0,-3"),
+    (IMAGE, "ExpandDims b 1 1 a b 3=0,1"),
+    ("Input a 0 1 a 0=8", "ExpandDims b 1 1 a b 3=1,1"),
+    ("Input a 0 1 a 0=8", "ExpandDims b 1 1 a b 3=-4,"),
+    (IMAGE, "Crop b 1 1 a b 9=0,1 10=2,4 11=0,0"),
+    (IMAGE, "Tile b 1 1 a b 2=1,2,1,2"),
+    ("Input a 0 1 a 0=8", "Softmax b 1 1 a b 0=1 1=1"),
+    ("Input a 0 1 a 0=8", "Tile b 1 1 a b 0=2 1=3"),
+    (IMAGE, "Reshape b 1 1 a b 0=0"),
+    (IMAGE, "Reshape b 1 1 a b 0=7"),
+    ("Input a 0 1 a 0=4 1=3 11=2 2=2", "Reshape b 1 1 a b 0=0"),
+    ("Input a 0 1 a 0=8", "Reshape b 1 1 a b 0=0"),
+    (IMAGE, "Slice b 1 1 a b 0=3,"),
+    (IMAGE, "Slice b 1 1 a b 0=5, 1=1"),
+    ("Input a 0 1 a 0=8 1=6", "Slice b 1 1 a b 0=5, 1=1"),
+    (IMAGE, "Reduction b 1 1 a b 0=3 1=0 2=2.0"),
+    (IMAGE, "ReLU b 1 1 a b -23330=4,3,8,6,5"),
+    ("Input a 0 1 a 0=8 1=6 2=4 -23330=4,3,9,6,4", "Slice b 1 1 a b 0=4, -23330=4,3,8,6,4"),
+];
+
+#[test]
+fn what_is_computed_though_it_is_doubtful_is_warned_of() {
+    let report = |(input, layer): &(&str, &str)| {
+        let text = format!("7767517\n2 2\n{input}\n{layer}\n");
+        let model = super::read_param("model.param", text.as_bytes(), &HashMap::new(), &[]).expect(layer);
+        let lowered = super::lower_with(&model, &HashMap::new(), &[], &[]).unwrap_or_else(|_| panic!("{layer}"));
+        let warnings: String =
+            model.warnings.iter().chain(&lowered.warnings).map(|warning| format!("{warning}\n")).collect();
+        format!("{input}\n{layer}\n{:?}\n{warnings}\n", lowered.graph.outputs[0].view.shape)
+    };
+    insta::assert_snapshot!(DOUBTFUL.iter().map(report).collect::<String>());
+}
+
+#[test]
+fn a_claimed_shape_that_is_wrong_is_reported_where_it_first_is() {
+    let text = "7767517\n3 3\nInput a 0 1 a 0=8 1=6 2=4\nReLU b 1 1 a b 30=3,9,6,1,4\nReLU c 1 1 b c 30=3,9,6,1,4\n";
+    let warned = |shape: Option<&[usize]>| {
+        let model = ncnn::read_param("model.param", text.as_bytes()).expect("well written");
+        let shapes = shape.map(|shape| ("a".to_string(), shape.to_vec())).into_iter().collect();
+        let lowered = super::lower_with(&model, &shapes, &[], &[]).unwrap_or_else(|_| panic!("{shape:?}"));
+        lowered.warnings.iter().filter_map(|warning| warning.location.as_ref()?.line()).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(None), [4]);
+    assert_eq!(warned(Some(&[4, 6, 8])), [4]);
+    assert_eq!(warned(Some(&[4, 6, 10])), Vec::<u32>::new(), "the claims are about another input");
 }

@@ -165,7 +165,7 @@ fn define(
 ) -> Result<(Plan, HashMap<String, LayerFacts>), Vec<Diagnostic>> {
     let mut model = ops::read_param(param.path, param.bytes, &options.shapes, &options.custom)?;
     ops::read_weights_with(&mut model, weights.path, weights.bytes, &options.shapes, &options.custom)?;
-    let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?;
+    let graph = ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom)?.graph;
     let facts = |layer: &ncnn::Layer| LayerFacts {
         kind: layer.kind.clone(),
         storage: layer.weights.first().map(|weights| weights.storage),
