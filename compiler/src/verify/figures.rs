@@ -218,9 +218,16 @@ impl Agreement {
 
 /// The places of the largest values, in descending order, the first of equals first.
 pub fn largest(values: &[f64], count: usize) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..values.len()).filter(|place| !values[*place].is_nan()).collect();
-    places.sort_by(|a, b| values[*b].total_cmp(&values[*a]).then(a.cmp(b)));
-    places.truncate(count);
+    let mut places: Vec<usize> = Vec::with_capacity(count + 1);
+    for place in (0..values.len()).filter(|place| !values[*place].is_nan()) {
+        // Most values are below all that are kept.
+        let above = |kept: &usize| values[*kept].total_cmp(&values[place]).is_ge();
+        if places.len() == count && places.last().is_some_and(above) {
+            continue;
+        }
+        places.insert(places.partition_point(above), place);
+        places.truncate(count);
+    }
     places
 }
 
@@ -275,6 +282,15 @@ mod tests {
         assert_eq!(unit_in_the_last_place(0.0), f64::from(f32::from_bits(1)));
         assert_eq!(unit_in_the_last_place(1e-45), f64::from(f32::from_bits(1)));
         assert_eq!(unit_in_the_last_place(-1.5), f64::from(f32::EPSILON));
+    }
+
+    #[test]
+    fn the_largest_values_come_first_and_the_first_of_equals() {
+        let values = [1.0, f64::NAN, 3.0, -0.0, 3.0, 0.0, 2.0, 3.0];
+        assert_eq!(largest(&values, 1), [2]);
+        assert_eq!(largest(&values, 4), [2, 4, 7, 6]);
+        assert_eq!(largest(&values, 9), [2, 4, 7, 6, 0, 5, 3]);
+        assert_eq!(largest(&[f64::NAN], 5), [0; 0]);
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! A report as one HTML page: no script, no other file, readable printed and on dark screens.
 
 use super::advice::distance;
-use super::figures::Figures;
 use super::plot::{Axis, Series, bars, points};
 use super::report::{Contender, ContenderReport, LayerReport, OutputReport, Report};
-use super::text::{percent, small, snr, ulps};
+use super::text::{angle, percent, small, snr, ulps};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The colours of the page in both schemes, and on paper.
@@ -184,35 +183,61 @@ fn layers(report: &Report) -> Markup {
         (bars("Errors of layers alone: per cent of the values, up to so many units of the last place", &classes))
         table {
             thead {
-                tr { th { "layer" } th class="words" { "type" } th colspan="5" { "alone" } th colspan="2" { "in the whole" } th colspan="2" { "in f16" } th { "stored" } }
+                tr { th { "layer" } th class="words" { "type" } th colspan="3" { "alone" } th colspan="4" { "its rounding alone" } th { "stored" } }
                 tr {
                     th {} th {}
-                    th { "max abs" } th { "max ulp" } th { "SNR, dB" } th { "bound" } th { "used" }
-                    th { "max abs" } th { "SNR, dB" } th { "room" } th { "flushed" } th {}
+                    th { "max abs" } th { "max ulp" } th { "SNR, dB" }
+                    th { "max abs" } th { "max ulp" } th { "bound" } th { "used" } th {}
                 }
             }
-            tbody { @for (at, layer) in report.layers.iter().enumerate() { (layer_row(at, layer)) } }
+            tbody { @for (at, layer) in report.layers.iter().enumerate() { (row_alone(at, layer)) } }
+        }
+        table {
+            thead {
+                tr { th { "layer" } th colspan="7" { "in the whole" } th colspan="2" { "if stored in f16" } }
+                tr {
+                    th {}
+                    th { "max abs" } th { "SNR, dB" } th { "1 − cosine" } th { "argmax" } th { "top 5" } th { "NaN" } th { "infinite" }
+                    th { "room" } th { "flushed" }
+                }
+            }
+            tbody { @for (at, layer) in report.layers.iter().enumerate() { (row_in_the_whole(at, layer)) } }
         }
     }
 }
 
-fn layer_row(at: usize, layer: &LayerReport) -> Markup {
-    let figures = |figures: &Figures| html! { td { (small(figures.max_abs)) } };
-    let range = layer.activations_in_f16;
+fn row_alone(at: usize, layer: &LayerReport) -> Markup {
+    let or_dash = |text: Option<String>| text.unwrap_or("–".to_string());
     html! {
         tr {
             th { (at) " " (layer.layers.join(" + ")) }
             td class="words" { (layer.kinds.join(" + ")) }
-            (figures(&layer.local))
+            td { (small(layer.local.max_abs)) }
             td { (ulps(layer.local.max_ulp)) }
             td { (snr(&layer.local)) }
-            td { (layer.bound.map_or("–".to_string(), small)) }
-            td { (layer.bound_used.map_or("–".to_string(), |used| format!("{:.0} %", used * 100.0))) }
-            (figures(&layer.cumulative))
-            td { (snr(&layer.cumulative)) }
+            td { (or_dash(layer.rounding.map(|rounding| small(rounding.max_abs)))) }
+            td { (or_dash(layer.rounding.map(|rounding| ulps(rounding.max_ulp)))) }
+            td { (or_dash(layer.bound.map(small))) }
+            td { (or_dash(layer.bound_used.map(|used| format!("{:.0} %", used * 100.0)))) }
+            td { (layer.narrow_outputs.first().map_or("–", |output| &output.format)) }
+        }
+    }
+}
+
+fn row_in_the_whole(at: usize, layer: &LayerReport) -> Markup {
+    let (whole, agreement, range) = (&layer.cumulative, &layer.agreement, &layer.activations_in_f16);
+    html! {
+        tr {
+            th { (at) " " (layer.layers.join(" + ")) }
+            td { (small(whole.max_abs)) }
+            td { (snr(whole)) }
+            td { (angle(whole)) }
+            td { (percent(agreement.argmax, agreement.samples)) }
+            td { (percent(agreement.top5, agreement.samples)) }
+            td { (whole.nan) }
+            td { (whole.infinite) }
             td { (range.headroom.map_or("–".to_string(), |room| format!("{room:.0}×"))) }
             td { (format!("{:.1} %", range.flushed * 100.0)) }
-            td { (layer.narrow_outputs.first().map_or("–", |output| &output.format)) }
         }
     }
 }

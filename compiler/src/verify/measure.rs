@@ -2,11 +2,11 @@
 
 use super::cause::{Outputs, Switch, distance};
 use super::contribution;
-use super::figures::{Agreement, Errors, HalfRange, largest};
+use super::figures::{Agreement, Errors, HalfRange, largest, unit_in_the_last_place};
 use super::narrowed::Narrowed;
 use super::report::{
     Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass, NarrowOutput, OutputReport,
-    Report, UlpClass,
+    Report, Rounding, UlpClass,
 };
 use super::rows::{Pair, Row, rows};
 use super::samples::{Origin, Samples};
@@ -100,8 +100,19 @@ struct MeasuredRow {
     cumulative: Errors,
     /// The same without corrections of biases.
     uncorrected: Errors,
-    bound: Option<(f64, f64)>,
+    rounded: Option<Rounded>,
+    agreement: Agreement,
     words: Vec<String>,
+}
+
+/// What rounding does to a step.
+#[derive(Clone, Copy, Default)]
+struct Rounded {
+    errors: Rounding,
+    /// The largest bound.
+    bound: f64,
+    /// The largest share of its bound that an error takes.
+    used: f64,
 }
 
 /// An output, contender by contender.
@@ -133,7 +144,8 @@ impl<'a> Traces<'a> {
 impl Measured {
     fn new(subject: &Subject, rows: Vec<Row>) -> Self {
         let row = |row: Row| MeasuredRow {
-            bound: row.bounded(&subject.plan).then_some((0.0, 0.0)),
+            rounded: row.bounded(&subject.plan).then(Rounded::default),
+            agreement: Agreement::default(),
             row,
             local: Errors::default(),
             cumulative: Errors::default(),
@@ -313,17 +325,18 @@ impl MeasuredRow {
             inputs.into_iter().map(|(pair, words)| (pair.definition, words)).collect();
         let got = alone::<Words>(plan, &self.row.operations, &of_plan);
         let want = alone::<Reals>(definition, &self.row.definition, &of_definition);
-        let bounds = self.bound.is_some().then(|| alone::<Bounds>(plan, &self.row.operations, &of_plan));
+        let bounds = self.rounded.is_some().then(|| alone::<Bounds>(plan, &self.row.operations, &of_plan));
         for pair in &self.row.outputs {
             let (got, want) = (numbers(&plan.graph, pair.plan, &got.values(pair.plan)), want.values(pair.definition));
             self.local.add_all(&got, &want);
-            if let (Some(bound), Some(bounds)) = (&mut self.bound, &bounds) {
-                *bound = widen(*bound, &got, &bounds.values(pair.plan));
+            if let (Some(rounded), Some(bounds)) = (&mut self.rounded, &bounds) {
+                rounded.add(&got, &bounds.values(pair.plan));
             }
             let whole = traces.plan.values(pair.plan);
             self.words.push(hash_words(whole.iter()));
-            self.cumulative
-                .add_all(&numbers(&plan.graph, pair.plan, &whole), &traces.definition.values(pair.definition));
+            let (whole, meant) = (numbers(&plan.graph, pair.plan, &whole), traces.definition.values(pair.definition));
+            self.cumulative.add_all(&whole, &meant);
+            self.agreement.add(&whole, &meant);
         }
     }
 
@@ -358,9 +371,11 @@ impl MeasuredRow {
             layers: self.row.layers.clone(),
             outputs: self.row.outputs.iter().map(|pair| plan.tensor(pair.plan).name.clone()).collect(),
             local: self.local.figures(),
-            bound: self.bound.map(|(bound, _)| bound),
-            bound_used: self.bound.map(|(_, used)| used),
+            rounding: self.rounded.map(|rounded| rounded.errors),
+            bound: self.rounded.map(|rounded| rounded.bound),
+            bound_used: self.rounded.map(|rounded| rounded.used),
             cumulative: self.cumulative.figures(),
+            agreement: self.agreement,
             activations_in_f16: self.cumulative.range(),
             constants_in_f16: (!constants.is_empty()).then(|| HalfRange::of(constants.into_iter())),
             stored_in_file: stored,
@@ -374,13 +389,18 @@ impl MeasuredRow {
     }
 }
 
-/// The largest bound and the largest share of it that an error takes, with further values.
-fn widen((bound, used): (f64, f64), got: &[f64], bounds: &[Bounded]) -> (f64, f64) {
-    got.iter().zip(bounds).fold((bound, used), |(bound, used), (got, bounded)| {
-        let error = (got - bounded.value).abs();
-        let share = if error == 0.0 { 0.0 } else { error / bounded.error };
-        (bound.max(bounded.error), used.max(share))
-    })
+impl Rounded {
+    /// Adds values, and what they should be with a bound for each.
+    fn add(&mut self, got: &[f64], bounds: &[Bounded]) {
+        for (got, bounded) in got.iter().zip(bounds) {
+            let error = (got - bounded.value).abs();
+            let share = if error == 0.0 { 0.0 } else { error / bounded.error };
+            self.bound = self.bound.max(bounded.error);
+            self.used = self.used.max(share);
+            self.errors.max_abs = self.errors.max_abs.max(error);
+            self.errors.max_ulp = self.errors.max_ulp.max(error / unit_in_the_last_place(bounded.value));
+        }
+    }
 }
 
 fn storage_text(storage: Storage) -> &'static str {

@@ -42,7 +42,7 @@ pub use measure::{Progress, verify};
 pub use record::{Kind, Line, Record};
 pub use report::{
     Advice, Cause, CauseKind, Contender, ContenderReport, Distance, InputsReport, LayerReport, MagnitudeClass,
-    NarrowOutput, OutputReport, Report, UlpClass, Verdict,
+    NarrowOutput, OutputReport, Report, Rounding, UlpClass, Verdict,
 };
 pub use samples::{Origin, Reference, Samples};
 pub use search::Search;

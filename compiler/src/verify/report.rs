@@ -82,13 +82,18 @@ pub struct LayerReport {
     /// What the step itself adds: fed with the reference's inputs, rounded to `f32`, against the plain definition of its
     /// layers in `f64` on the same inputs.
     pub local: Figures,
+    /// What rounding alone adds: against the same step of the plan in `f64`, over the constants as the plan stores them;
+    /// none for steps whose course depends on the data.
+    pub rounding: Option<Rounding>,
     /// The largest bound of what rounding can add, by running error analysis of the planned arithmetic; none for steps
     /// whose course depends on the data.
     pub bound: Option<f64>,
-    /// The largest share of its bound that an element's error takes; none without a bound.
+    /// The largest share of its bound that rounding an element takes; none without a bound.
     pub bound_used: Option<f64>,
     /// In the run of the whole plan, against the run of the whole definition in `f64`.
     pub cumulative: Figures,
+    /// The same as choices: for each sample, and each of its outputs.
+    pub agreement: Agreement,
     /// How its values would fit into half precision.
     pub activations_in_f16: HalfRange,
     /// How its constants would fit into half precision; none without constants.
@@ -110,6 +115,15 @@ pub struct LayerReport {
     pub moves: Option<f64>,
     /// The hash of what it computes for all samples in the run of the whole plan.
     pub hash: String,
+}
+
+/// Errors of rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Rounding {
+    /// The largest.
+    pub max_abs: f64,
+    /// The largest in units in the last place of what is meant.
+    pub max_ulp: f64,
 }
 
 /// A tensor that the plan rounds when it stores it.

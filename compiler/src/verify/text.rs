@@ -71,32 +71,69 @@ fn write_narrow_outputs(report: &Report, out: &mut String) -> std::fmt::Result {
 }
 
 fn write_layers(report: &Report, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "\n{:NAMES$}  {:<40}   {:<15}  in f16", "", "the layer alone", "in the whole")?;
+    writeln!(out, "\n{:NAMES$}  {:<24}   its rounding alone", "", "the layer alone")?;
     writeln!(
         out,
-        "{:NAMES$}  {:>7}  {:>7}  {:>6}  {:>7}  {:>5}   {:>7}  {:>6}  {:>6}",
-        "layer", "max abs", "max ulp", "SNR dB", "bound", "used", "max abs", "SNR dB", "room"
+        "{:NAMES$}  {:>7}  {:>7}  {:>6}   {:>7}  {:>7}  {:>7}  {:>5}",
+        "layer", "max abs", "max ulp", "SNR dB", "max abs", "max ulp", "bound", "used"
     )?;
     for layer in &report.layers {
-        let name = shortened(&layer.layers.join(" + "));
-        let (local, whole) = (&layer.local, &layer.cumulative);
-        let bound = layer.bound.map_or("-".to_string(), small);
-        let used = layer.bound_used.map_or("-".to_string(), |used| format!("{:.0} %", used * 100.0));
-        let room = layer.activations_in_f16.headroom.map_or("-".to_string(), |room| format!("{room:.0}x"));
+        let (name, local) = (shortened(&layer.layers.join(" + ")), &layer.local);
+        let or_dash = |text: Option<String>| text.unwrap_or("-".to_string());
         writeln!(
             out,
-            "{name:NAMES$}  {:>7}  {:>7}  {:>6}  {bound:>7}  {used:>5}   {:>7}  {:>6}  {room:>6}",
+            "{name:NAMES$}  {:>7}  {:>7}  {:>6}   {:>7}  {:>7}  {:>7}  {:>5}",
             small(local.max_abs),
             ulps(local.max_ulp),
             snr(local),
+            or_dash(layer.rounding.map(|rounding| small(rounding.max_abs))),
+            or_dash(layer.rounding.map(|rounding| ulps(rounding.max_ulp))),
+            or_dash(layer.bound.map(small)),
+            or_dash(layer.bound_used.map(|used| format!("{:.0} %", used * 100.0))),
+        )?;
+        write_mismatches(local, out)?;
+    }
+    write_note(report, out)?;
+    write_layers_in_the_whole(report, out)
+}
+
+/// The layers in the run of the whole plan.
+fn write_layers_in_the_whole(report: &Report, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "\n{:NAMES$}  {:<48}  if stored in f16", "", "in the whole")?;
+    writeln!(
+        out,
+        "{:NAMES$}  {:>7}  {:>6}  {:>7}  {:>6}  {:>5}  {:>7}  {:>6}  {:>7}",
+        "layer", "max abs", "SNR dB", "1 - cos", "argmax", "top 5", "NaN/inf", "room", "flushed"
+    )?;
+    for layer in &report.layers {
+        let (name, whole, range) = (shortened(&layer.layers.join(" + ")), &layer.cumulative, &layer.activations_in_f16);
+        let share = |count: u64| percent(count, layer.agreement.samples);
+        writeln!(
+            out,
+            "{name:NAMES$}  {:>7}  {:>6}  {:>7}  {:>6}  {:>5}  {:>7}  {:>6}  {:>7}",
             small(whole.max_abs),
             snr(whole),
+            angle(whole),
+            share(layer.agreement.argmax),
+            share(layer.agreement.top5),
+            format!("{}/{}", whole.nan, whole.infinite),
+            range.headroom.map_or("-".to_string(), |room| format!("{room:.0}x")),
+            format!("{:.1} %", range.flushed * 100.0),
         )?;
-        if local.mismatched + whole.mismatched > 0 {
-            let (nan, infinite) = (whole.nan, whole.infinite);
-            writeln!(out, "    {nan} values are no numbers, {infinite} infinite, where the reference has numbers")?;
-        }
+        write_mismatches(whole, out)?;
     }
+    Ok(())
+}
+
+fn write_mismatches(figures: &Figures, out: &mut String) -> std::fmt::Result {
+    match figures.mismatched {
+        0 => Ok(()),
+        count => writeln!(out, "    {count} values are finite here but not in the reference, or the other way round"),
+    }
+}
+
+/// Why rows of several layers can be many units in the last place off.
+fn write_note(report: &Report, out: &mut String) -> std::fmt::Result {
     if report.layers.iter().any(|layer| layer.layers.len() > 1 && layer.local.max_ulp > MANY_ULPS) {
         let note = "in rows of several layers, one layer's half a unit in the last place is many of what is left where the \
                     next one's sum cancels; each layer by itself is as exact as its numerics promise";
@@ -163,6 +200,11 @@ pub(super) fn small(value: f64) -> String {
 /// A signal-to-noise ratio.
 pub(super) fn snr(figures: &Figures) -> String {
     figures.snr_db.map_or("exact".to_string(), |snr| format!("{snr:.0}"))
+}
+
+/// How far the cosine of the angle between what is computed and what is meant is below 1.
+pub(super) fn angle(figures: &Figures) -> String {
+    figures.cosine.map_or("-".to_string(), |cosine| small(1.0 - cosine))
 }
 
 /// A number of units in the last place.
