@@ -105,6 +105,21 @@ fn every_subcommand_helps() {
 fn all_that_is_wrong_is_said_at_once() {
     let folder = folder();
     insta::assert_snapshot!(answers(folder.path(), &["check wrong.param", "check wrong.param --message-format json"]));
+    fs::remove_file(folder.path().join("wrong.bin")).expect("it was there");
+    insta::assert_snapshot!(answer(folder.path(), "check wrong.param"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn help_that_cannot_be_written_is_an_error() {
+    let folder = folder();
+    for arguments in [&["--help"][..], &["--version"], &["compile", "--help"], &["explain"]] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut command = command(folder.path(), arguments);
+        let output = command.stdout(full).output().expect("the command starts");
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("can't write to the standard output"));
+    }
 }
 
 #[test]

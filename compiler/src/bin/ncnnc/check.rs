@@ -25,11 +25,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, console: &Console) -> Done {
     let options = arguments.model.options()?;
-    let model = arguments.model.model.read(&options, console)?;
     let progress = Progress::start(console, "checking".into());
-    let (problems, refused) = match compile(model.param(), model.weights(), &options, &[]) {
-        Ok(compiled) => (compiled.warnings, false),
-        Err(problems) => (with_warnings(problems, &model), true),
+    let (problems, refused) = match arguments.model.model.read(&options, console) {
+        Ok(model) => match compile(model.param(), model.weights(), &options, &[]) {
+            Ok(compiled) => (compiled.warnings, false),
+            Err(problems) => (with_warnings(problems, &model), true),
+        },
+        Err(problems) => (problems, true),
     };
     drop(progress);
     let kinds = kinds(&problems);

@@ -115,11 +115,17 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
     console.report(&compiled.warnings);
     let hash = hash(model.param(), model.weights(), &options);
     let network = Network::new(&name, &compiled.programs, hash, arguments.weights.of_object())?;
+    // An object has the weights in it: none is made beside the files that are in memory already.
+    let mut code = (arguments.verbose && !kinds.contains(&Emit::Obj)).then(|| code_bytes(&network.object(&platform)));
     let mut files = Files::default();
     for kind in &kinds {
         let path = arguments.path(*kind, &kinds, &platform);
         match kind {
-            Emit::Obj => files.add(path, network.object(&platform)),
+            Emit::Obj => {
+                let object = network.object(&platform);
+                code = arguments.verbose.then(|| code_bytes(&object));
+                files.add(path, object);
+            }
             Emit::Staticlib => files.add(path, network.static_library(&platform)),
             Emit::Header => files.add(path, network.header()),
             Emit::Rust => {
@@ -135,7 +141,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Done {
         let first = arguments.path(kinds[0], &kinds, &platform);
         files.add(first.with_extension("weights"), network.weights());
     }
-    let sizes = arguments.verbose.then(|| Sizes::of(&network, &platform, &files));
+    let sizes = code.map(|code_bytes| Sizes::new(code_bytes, &network, &files));
     drop(progress);
     files.write(&model.paths)?;
     if arguments.out == Path::new("-") {
@@ -163,11 +169,11 @@ struct FileSize {
 }
 
 impl Sizes {
-    fn of(network: &Network, platform: &Platform, files: &Files) -> Self {
+    fn new(code_bytes: u64, network: &Network, files: &Files) -> Self {
         let file = |(path, bytes): (&Path, usize)| FileSize { path: path.display().to_string(), bytes };
         Self {
-            code_bytes: code_bytes(&network.object(platform)),
-            weights_bytes: network.weights().len(),
+            code_bytes,
+            weights_bytes: network.weights_bytes(),
             arena_bytes: network.arena_bytes(),
             files: files.sizes().map(file).collect(),
         }

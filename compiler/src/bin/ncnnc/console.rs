@@ -248,8 +248,13 @@ fn exit_code(code: Code) -> u8 {
 /// Writes to the standard output.
 pub fn print(bytes: &[u8]) -> Done {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| not_printed(&error))
+}
+
+/// Why the standard output took nothing more.
+pub fn not_printed(error: &std::io::Error) -> Stop {
+    match error.kind() {
         ErrorKind::BrokenPipe => Stop::PipeClosed,
         _ => Stop::from(Diagnostic::error(format!("can't write to the standard output: {error}")).code(Code::File)),
-    })
+    }
 }

@@ -34,8 +34,9 @@ mod unfinished;
 mod verify;
 
 use clap::Parser;
-use console::{Colour, Console, Format};
+use console::{Colour, Console, Format, not_printed};
 use ncnnc_compiler::diagnostic::Diagnostic;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Compiles neural networks in ncnn's format to specialised code, with the same bits on every machine.
@@ -78,7 +79,11 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let json = words.iter().any(|word| word == "--message-format=json")
         || words.windows(2).any(|pair| pair == ["--message-format", "json"]);
-    if !json || !error.use_stderr() {
+    if !error.use_stderr() {
+        let printed = error.print().and_then(|()| std::io::stdout().flush()).map_err(|error| not_printed(&error));
+        return Console::new(if json { Format::Json } else { Format::Human }, Colour::Auto).finish(printed);
+    }
+    if !json {
         error.exit();
     }
     // clap's own text, which begins with `error: ` and goes on with the usage and what it takes for a remedy.

@@ -142,7 +142,9 @@ impl ModelArguments {
             (Err(problem), Err(other)) => Err(vec![problem, other]),
             (Err(problem), Ok(_)) => Err(vec![problem]),
             (Ok(param), Err(problem)) => {
-                let others = ops::read_param(&self.param.to_string_lossy(), &param, &options.shapes, &options.custom);
+                let (path, param) = (self.param.to_string_lossy(), Rc::new(param));
+                console.remember(&path, &param);
+                let others = ops::read_param(&path, &param, &options.shapes, &options.custom);
                 Err(std::iter::once(problem).chain(others.err().unwrap_or_default()).collect())
             }
         }

@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(100);
 /// Parts of the work that a bar can show.
 const PARTS: u64 = 1000;
+/// For work whose share isn't known.
+const SPINNER: &str = "{spinner} {wide_msg}";
 /// A bar for work whose share is known.
 const BAR: &str = "{spinner} {wide_bar} {percent:>3} %  {msg}";
 
@@ -44,13 +46,14 @@ impl Progress {
 
 fn show(stages: &Receiver<Stage>, what: String) {
     let start = Instant::now();
-    let bar = ProgressBar::hidden().with_message(what);
+    let style = |template| ProgressStyle::with_template(template).expect("a template of known parts");
+    let bar = ProgressBar::hidden().with_style(style(SPINNER)).with_message(what);
     loop {
         match stages.recv_timeout(TICK) {
             Ok((share, what)) => {
                 if bar.length().is_none() {
                     bar.set_length(PARTS);
-                    bar.set_style(ProgressStyle::with_template(BAR).expect("a template of known parts"));
+                    bar.set_style(style(BAR));
                 }
                 bar.set_message(what);
                 bar.set_position((share * PARTS as f64) as u64);

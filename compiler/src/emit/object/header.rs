@@ -43,7 +43,7 @@ pub(super) fn header(network: &Network) -> String {
         line(
             "/* The packed weights: the file written beside the object, as it is, wherever it is brought into memory. */",
         );
-        line(&format!("#define {name}_WEIGHTS_BYTES {}u", 4 * network.first().constants.len()));
+        line(&format!("#define {name}_WEIGHTS_BYTES {}u", network.weights_bytes()));
         line(&format!("#define {name}_WEIGHTS_ALIGNMENT {ALIGNMENT}u\n"));
     }
     for parameter in &parameters {

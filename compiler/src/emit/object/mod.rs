@@ -23,9 +23,10 @@ use crate::diagnostic::Diagnostic;
 use crate::emit::assembly::{assemble, encode};
 use crate::kernel::{Callee, Kernel, Port, Program};
 use ar_archive_writer::{ArchiveKind, DEFAULT_OBJECT_READER, NewArchiveMember, write_archive_to_stream};
-use cranelift_codegen::Context;
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::types::F32;
-use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature};
+use cranelift_codegen::ir::{AbiParam, ExternalName, InstBuilder, Signature};
+use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilder;
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleDeclarations, ModuleRelocTarget};
 use driver::{Functions, signature};
@@ -121,6 +122,11 @@ impl<'a> Network<'a> {
         (4 * words).next_multiple_of(ALIGNMENT)
     }
 
+    /// Bytes of the packed constants.
+    pub fn weights_bytes(&self) -> usize {
+        4 * self.first().constants.len()
+    }
+
     /// The packed constants, as they stand in memory.
     pub fn weights(&self) -> Vec<u8> {
         bytes::of_words(&self.first().constants)
@@ -196,7 +202,7 @@ impl<'a> Network<'a> {
         let mut functions = Functions::new(module, platform, self.name, listing);
         driver::entries(&mut functions, self, execute, data);
         if self.weights == Weights::External {
-            weights::check(&mut functions, 4 * self.first().constants.len(), content_hash(&self.weights()));
+            weights::check(&mut functions, self.weights_bytes(), content_hash(&self.weights()));
         }
     }
 }
@@ -254,9 +260,7 @@ impl Listing {
                 let text = context.func.display().to_string();
                 (text.replacen(&context.func.name.to_string(), &format!("%{name}"), 1), "%")
             }
-            Language::Assembly => {
-                (context.compiled_code().and_then(|code| code.vcode.clone()).expect("it was asked for"), "")
-            }
+            Language::Assembly => (assembly(context.compiled_code().expect("it was compiled")), ""),
         };
         // The last first: the name of the second is the beginning of that of the eleventh.
         for (reference, to) in context.func.params.user_named_funcs().iter().rev() {
@@ -291,6 +295,20 @@ impl Listing {
     fn write(&mut self, name: &str, text: &str) {
         writeln!(self.text, "{name}:\n{}\n", text.trim_end()).expect("strings take any text");
     }
+}
+
+/// A compiled function as Cranelift writes it, but for calls on aarch64: it writes each as `bl 0`. The relocations say where
+/// they go, in the order of the code.
+fn assembly(code: &CompiledCode) -> String {
+    let mut callees = code.buffer.relocs().iter().filter(|relocation| relocation.kind == Reloc::Arm64Call);
+    let line = |line: &str| match line.trim() {
+        "bl 0" => match callees.next().map(|relocation| &relocation.target) {
+            Some(FinalizedRelocTarget::ExternalName(ExternalName::User(callee))) => format!("  bl {callee}\n"),
+            _ => format!("{line}\n"),
+        },
+        _ => format!("{line}\n"),
+    };
+    code.vcode.as_ref().expect("it was asked for").lines().map(line).collect()
 }
 
 /// Defines a network's kernels and its driver in a module, and returns the driver: `driver(arena, weights, inputs,
