@@ -346,3 +346,15 @@ fn four_repeats_see_a_blob_of_three_axes_as_one_without_depth() {
     check("Tile x 1 1 a b 2=1,1,1,1", (&[2, 1, 2], image), (&[2, 1, 1, 2], image));
     check("Tile x 1 1 a b 2=2,1,1,1", (&[1, 4], image), (&[2, 1, 1, 4], &[image, image].concat()));
 }
+
+#[test]
+fn norms_use_as_many_learned_values_as_a_row_has() {
+    // As ncnn does with a matrix, whatever the layer says; 5 and 6 are never read.
+    let learned: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let rows = [("a", &[3, 2][..], vec![1.0, 1.0, 2.0, 2.0, -3.0, 3.0])];
+    let got = run(&["RMSNorm x 1 1 a b 0=6 1=0.0 2=1"], &rows, &learned, &["b"]).remove(0);
+    close("more gammas than columns", &got, (&[3, 2], &[1.0, 2.0, 1.0, 2.0, -1.0, 2.0]));
+    let images = [("a", &[1, 2, 2][..], vec![1.0, 1.0, -1.0, 1.0])];
+    let got = run(&["RMSNorm x 1 1 a b 0=6 1=0.0 2=1"], &images, &learned, &["b"]).remove(0);
+    close("more gammas than a channel has elements", &got, (&[1, 2, 2], &[1.0, 2.0, -3.0, 4.0]));
+}

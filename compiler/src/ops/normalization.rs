@@ -318,8 +318,8 @@ fn outer_axes(l: &Lowering, shape: &[usize], affine_size: i32, affine: bool) -> 
     let fits = |outer: &usize| shape[*outer..].iter().product::<usize>() as i64 == i64::from(affine_size);
     match (first..shape.len()).rev().find(fits) {
         Some(outer) => Ok(outer),
-        // Without learned values ncnn doesn't look: rows of images, all of a channel of deeper blobs.
-        None if !affine => Ok(first),
+        // Without learned values, or with more than enough, ncnn doesn't look: rows of images, all of a channel of deeper blobs.
+        None if !affine || i64::from(affine_size) > shape[first..].iter().product::<usize>() as i64 => Ok(first),
         None => {
             let message = format!("no inner axes of {} have {affine_size} elements together", text(shape));
             Err(l.error_in(0, message).hint("parameter 0 must be the product of the innermost extents"))
@@ -327,12 +327,25 @@ fn outer_axes(l: &Lowering, shape: &[usize], affine_size: i32, affine: bool) -> 
     }
 }
 
-/// Groups over the inner axes of `affine_size` elements, and the index of an element within its group.
-fn inner_groups(l: &Lowering) -> Result<(Groups, Vec<usize>, Vec<Index>), Diagnostic> {
+/// Groups over the inner axes of `affine_size` elements, and the shape of learned values with the index among them of the one
+/// for an element.
+fn inner_groups(l: &mut Lowering) -> Result<(Groups, Vec<usize>, Vec<Index>), Diagnostic> {
     let input = l.fixed_input(0)?;
     let parameters = &l.layer.parameters;
-    let outer = outer_axes(l, &input.shape, parameters.int(0, 0), is_affine(parameters))?;
+    let (affine_size, affine) = (parameters.int(0, 0), is_affine(parameters));
+    let outer = outer_axes(l, &input.shape, affine_size, affine)?;
     let inner_shape = input.shape[outer..].to_vec();
+    let elements: usize = inner_shape.iter().product();
+    if affine && affine_size as usize > elements {
+        let message = format!("only {elements} of {affine_size} learned values are used, as in ncnn");
+        l.warn_in(0, message, "parameter 0 should be the product of the innermost extents");
+        let strides = inner_shape.iter().scan(elements as i64, |rest, extent| {
+            *rest /= *extent as i64;
+            Some(*rest)
+        });
+        let index = (outer..).zip(strides).fold(Index::constant(0), |index, (axis, stride)| index.plus(axis, stride));
+        return Ok((Groups::leading(input, outer), vec![affine_size as usize], vec![index]));
+    }
     let inner_index = (outer..input.shape.len()).map(Index::axis).collect();
     Ok((Groups::leading(input, outer), inner_shape, inner_index))
 }
