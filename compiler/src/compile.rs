@@ -149,8 +149,12 @@ impl Network {
         let about_param = |problems: Vec<Diagnostic>| -> Vec<Diagnostic> {
             problems.into_iter().map(|problem| problem.about(param.path)).collect()
         };
-        check_options(&model, options).map_err(about_param)?;
-        ops::custom::check(&model, &options.custom).map_err(about_param)?;
+        let mut problems = check_options(&model, options).err().unwrap_or_default();
+        problems.extend(ops::custom::check(&model, &options.custom).err().unwrap_or_default());
+        problems.extend(ops::check_outputs(&model, &options.outputs));
+        if !problems.is_empty() {
+            return Err(about_param(problems));
+        }
         ops::read_weights_with(&mut model, weights.path, weights.bytes, &options.shapes, &options.custom)?;
         let lowered =
             ops::lower_with(&model, &options.shapes, &options.outputs, &options.custom).map_err(about_param)?;

@@ -445,6 +445,13 @@ fn contradiction(layer: &Layer, blob: &Blob, view: &View) -> Option<Diagnostic> 
     Some(warning(layer, SHAPE_HINTS, message).hint("correct it or leave it out; what follows isn't compared with it"))
 }
 
+/// What is wrong with the blobs asked for beside a model's outputs.
+pub fn check_outputs(model: &Model, extra: &[String]) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    wanted_blobs(model, extra, &mut problems);
+    problems
+}
+
 /// The model's outputs and the blobs asked for besides, each once; to ask for one twice is a mistake.
 fn wanted_blobs(model: &Model, extra: &[String], problems: &mut Vec<Diagnostic>) -> Vec<BlobId> {
     let mut wanted = model.outputs();

@@ -50,7 +50,7 @@ mod hostile;
 
 pub use custom::CustomLayer;
 pub use data::SHAPE_HINT;
-pub use lowering::{Lowered, Lowering, MOST_ELEMENTS, lower, lower_with};
+pub use lowering::{Lowered, Lowering, MOST_ELEMENTS, check_outputs, lower, lower_with};
 pub use per_channel::statistics;
 pub use signature::{Accepts, Parameter, Signature};
 
