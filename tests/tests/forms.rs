@@ -339,15 +339,6 @@ fn equal_scores_are_in_the_order_of_ncnns_quicksort() {
 }
 
 #[test]
-fn four_repeats_see_a_blob_of_three_axes_as_one_without_depth() {
-    let image: &[f32] = &[1.0, 2.0, 3.0, 4.0];
-    let repeated = &[1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0];
-    check("Tile x 1 1 a b 2=1,2,1,1", (&[2, 1, 2], image), (&[2, 2, 1, 2], repeated));
-    check("Tile x 1 1 a b 2=1,1,1,1", (&[2, 1, 2], image), (&[2, 1, 1, 2], image));
-    check("Tile x 1 1 a b 2=2,1,1,1", (&[1, 4], image), (&[2, 1, 1, 4], &[image, image].concat()));
-}
-
-#[test]
 fn norms_use_as_many_learned_values_as_a_row_has() {
     // As ncnn does with a matrix, whatever the layer says; 5 and 6 are never read.
     let learned: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|value| value.to_le_bytes()).collect();
